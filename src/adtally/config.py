@@ -1,0 +1,183 @@
+"""One TOML file, one frozen struct per role, every value with its origin.
+
+Later sources win: defaults, the file, `ADTALLY_SECTION__KEY` variables, command line flags. Unknown keys are errors.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from adtally.counting import DEDUP_WINDOW_MS, LATENESS_MS
+from adtally.errors import ConfigError
+
+ENV_PREFIX: Final = "ADTALLY_"
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP edge. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Annotated[int, Meta(ge=0, le=256)] = 0
+    """0 means one for each two processors."""
+    connections_max: Positive = 20_000
+    """Of one worker; more are refused at accept."""
+    append_timeout_ms: Positive = 1_000
+    """How long a click waits for the log before its 302 leaves with `X-Click-Recorded: false`."""
+    pending_events_max: Positive = 50_000
+    """Events that wait for the log; above this, clicks leave at once with `X-Click-Recorded: false`."""
+    batch_events_max: Positive = 4_096
+    head_timeout_s: Positive = 5
+    idle_timeout_s: Positive = 75
+    heartbeat_ms: Positive = 250
+    event_header: bool = False
+    """Send `X-Click-Event: edge_id.seq.ts_ms` with each 302, for `adtally load` and tests."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) whose `X-Forwarded-For` is believed."""
+    metrics_public: bool = False
+    """Answer `/-/metrics` to other hosts too."""
+    ad_cache_entries: Positive = 200_000
+    secure_cookie: bool = False
+    """Mark the `adt_uid` cookie Secure: right wherever the edge is reached by https."""
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The event log."""
+
+    segment_bytes: Positive = 64 * 1024 * 1024
+    """A segment is closed when it has grown to this."""
+    retention_days: Positive = 7
+
+
+class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The live count."""
+
+    flush_ms: Positive = 1_000
+    poll_ms: Positive = 20
+    commit_ms: Positive = 5_000
+    read_bytes_max: Positive = 8 * 1024 * 1024
+    dedup_window_ms: Annotated[int, Meta(ge=60_000)] = DEDUP_WINDOW_MS
+    lateness_ms: Annotated[int, Meta(ge=0)] = LATENESS_MS
+
+
+class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The API and the page."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    reader_threads: Annotated[int, Meta(ge=1, le=64)] = 2
+    requests_per_minute: Positive = 1_200
+    """Of one key; above it 429."""
+    metrics_public: bool = False
+    """Answer `/-/metrics` to other hosts too."""
+
+
+class OlapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The OLAP store."""
+
+    memory_bytes_max: Positive = 4 * 1024**3
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration, a struct per role."""
+
+    edge: EdgeConfig = EdgeConfig()
+    log: LogConfig = LogConfig()
+    stream: StreamConfig = StreamConfig()
+    serve: ServeConfig = ServeConfig()
+    olap: OlapConfig = OlapConfig()
+
+
+class LoadedConfig(msgspec.Struct, frozen=True):
+    """A configuration and, for each `section.key`, where its value came from."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> LoadedConfig:
+    """Give the configuration from `file`, the environment and `flags` (by `section.key`, None meaning not given).
+
+    Raises ConfigError that names the value and its origin.
+    """
+    return overlay(_read_toml(file), str(file), dict(os.environ), flags or {})  # noqa: TID251 - this is the one place
+
+
+def overlay(
+    document: Mapping[str, Any], document_name: str, environment: Mapping[str, str], flags: Mapping[str, Any]
+) -> LoadedConfig:
+    """Lay the sources over each other, later ones winning. Raises ConfigError."""
+    tree: dict[str, dict[str, Any]] = {section: {} for section in Config.__struct_fields__}
+    origins = {f"{section}.{key}": "default" for section in tree for key in _section(section).__struct_fields__}
+    for dotted, value, origin in _assignments(document, document_name, environment, flags):
+        if dotted not in origins:
+            known = ", ".join(sorted(origins))
+            raise ConfigError(f"{origin}: unknown setting {dotted!r}. Known settings: {known}")
+        section, key = dotted.split(".")
+        tree[section][key] = value
+        origins[dotted] = origin
+        # Checked one by one, so that the message can name the origin.
+        try:
+            msgspec.convert({key: value}, _section(section), strict=not origin.startswith(ENV_PREFIX))
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{origin}: {dotted} = {value!r} is not valid: {error}") from None
+    return LoadedConfig(msgspec.convert(tree, Config, strict=False), origins)
+
+
+def environment_value(name: str) -> str | None:
+    """Give `ADTALLY_<NAME>` from the environment, None where unset or empty."""
+    return os.environ.get(ENV_PREFIX + name) or None  # noqa: TID251 - this is the one place
+
+
+def set_for_children(name: str, value: str) -> None:
+    """Set an environment variable that a library reads at its import (prometheus_client's multi-process folder)."""
+    os.environ[name] = value  # noqa: TID251 - this is the one place
+
+
+def _section(name: str) -> type[msgspec.Struct]:
+    return type(getattr(Config(), name))
+
+
+def _read_toml(file: Path | None) -> Mapping[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such configuration file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _assignments(
+    document: Mapping[str, Any], document_name: str, environment: Mapping[str, str], flags: Mapping[str, Any]
+) -> list[tuple[str, Any, str]]:
+    found: list[tuple[str, Any, str]] = []
+    for section, values in document.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{document_name}: {section!r} stands outside a [section]")
+        found += [(f"{section}.{key}", value, document_name) for key, value in values.items()]
+    for name, text in sorted(environment.items()):
+        if name.startswith(ENV_PREFIX) and "__" in name:
+            dotted = name.removeprefix(ENV_PREFIX).lower().replace("__", ".", 1)
+            found.append((dotted, _environment_typed(dotted, text), name))
+    for dotted, value in flags.items():
+        if value is not None:
+            found.append((dotted, value, f"flag --{dotted.replace('.', '-')}"))
+    return found
+
+
+def _environment_typed(dotted: str, text: str) -> Any:  # noqa: ANN401 - typed by the struct that it is checked against
+    section, _, key = dotted.partition(".")
+    default = getattr(getattr(Config(), section, None), key, None)
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text

@@ -1,0 +1,1 @@
+"""The HTTP edge: judges a click, keeps it, sends the person on."""

@@ -1,0 +1,115 @@
+"""The event log's port: an append-only, partitioned log of events and control records (design section 4).
+
+Kafka and Kinesis stand behind the same port as SQLite, so a position is opaque and partitions are assigned to a reader,
+not negotiated.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NewType, Protocol
+
+import msgspec
+
+from adtally.event import Control
+
+Position = NewType("Position", str)
+"""Names one event of a partition. Opaque; orders as bytes within its partition; safe in a file name."""
+
+BEGINNING = Position("")
+"""Sorts before every position: read from the first record that the partition still holds."""
+
+Partition = NewType("Partition", str)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What the log gives back for one append: a micro-batch of events, a control record, or damage.
+
+    `payload` is JSON objects joined by line feeds for `events`, one JSON object for `control`, and whatever bytes could
+    still be read for `damaged` (then `reason` says what is wrong). `appended_ms` is the time of the append, the same
+    for all events of the batch. `skip` events at the start of the payload lie before the position that was asked for.
+    """
+
+    partition: Partition
+    kind: Literal["events", "control", "damaged"]
+    appended_ms: int
+    payload: bytes
+    at: Position
+    """The position of the payload's first event, `skip` ones included."""
+    next: Position
+    """The position after the payload's last event: where a reader that finished it would restart."""
+    skip: int = 0
+    reason: str = ""
+
+
+class LogWriter(Protocol):
+    """Appends for one edge worker to one partition. Not thread-safe: one caller at a time."""
+
+    def append(self, events: Sequence[bytes], now_ms: int) -> None:
+        """Append encoded events as one batch, durably: on return they survive the loss of power.
+
+        Raises LogError where that cannot be claimed. A failed append may still be found in the log if the process or
+        the machine dies in this very moment; it is never found otherwise, and the writer stays usable: its next append
+        goes to a fresh segment.
+        """
+        ...
+
+    def append_control(self, record: Control, now_ms: int) -> None:
+        """Append one control record, as durable as events are. Raises LogError."""
+        ...
+
+    def close(self, closing: Control | None, now_ms: int) -> None:
+        """Append `closing` if given, and release the partition. Later calls raise LogClosedError."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reads partitions and remembers, by the reader's name, where it would restart."""
+
+    def partitions(self) -> list[Partition]:
+        """Give the partitions that exist now, sorted."""
+        ...
+
+    def read(self, partition: Partition, start: Position, bytes_max: int) -> list[Record]:
+        """Give the records from `start` on, in the log's order, until about `bytes_max` bytes; empty at the end.
+
+        At least one record is given where there is one. Raises PositionGoneError if `start` was removed by retention,
+        and LogError if the log cannot be read now (try again).
+        """
+        ...
+
+    def position_of(self, record: Record, index: int) -> Position:
+        """Give the position of event `index` (counted with the skipped ones) of an `events` record."""
+        ...
+
+    def committed(self) -> dict[Partition, Position]:
+        """Give the committed restart position of each partition; a partition without one is absent."""
+        ...
+
+    def commit(self, positions: Mapping[Partition, Position]) -> None:
+        """Remember durably, all or nothing, from where this reader would restart. Raises LogError."""
+        ...
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Bytes of the log that are no event: kept with their place and reason, so that they can be mended."""
+
+    partition: Partition
+    position: Position
+    reason: str
+    payload: bytes
+    found_ms: int
+
+
+class DeadLetters(Protocol):
+    """Keeps what could not be parsed. Putting the same (partition, position) again changes nothing."""
+
+    def put(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep letters durably. Raises LogError."""
+        ...
+
+    def list(self, limit: int) -> list[DeadLetter]:
+        """Give the first `limit` letters by (partition, position)."""
+        ...
+
+    def count(self) -> int:
+        """Give the number of letters that are kept."""
+        ...

@@ -1,0 +1,1 @@
+"""Advertisers, campaigns, ads and API keys."""

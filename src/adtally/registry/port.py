@@ -1,0 +1,137 @@
+"""The registry's port: advertisers, campaigns, ads and API keys (design section 5)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+AdStatus = Literal["active", "paused", "archived"]
+
+
+class Ad(msgspec.Struct, frozen=True):
+    """One ad as operators see it. Ids are 1 to 128 bytes of UTF-8 without control characters."""
+
+    ad_id: str
+    advertiser_id: str
+    landing_url: str
+    campaign_id: str = ""
+    name: str = ""
+    status: AdStatus = "active"
+
+
+class AdTarget(msgspec.Struct, frozen=True, gc=False):
+    """What an edge needs to know of an ad for one click."""
+
+    campaign_id: str
+    advertiser_id: str
+    landing_url: str
+    status: AdStatus
+
+
+class Advertiser(msgspec.Struct, frozen=True):
+    """Whoever pays for ads, and reads their numbers."""
+
+    advertiser_id: str
+    name: str
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """A group of one advertiser's ads."""
+
+    campaign_id: str
+    advertiser_id: str
+    name: str
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key as it is listed: never the secret. `advertiser_id` is None for the admin's keys, which see all."""
+
+    key_id: str
+    advertiser_id: str | None
+    prefix: str
+    """The first characters of the key, enough to recognise it, useless to guess it."""
+    created_ms: int
+    revoked_ms: int | None = None
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key at the only moment when its secret is known."""
+
+    key: str
+    key_id: str
+    advertiser_id: str | None
+
+
+class UpsertResult(msgspec.Struct, frozen=True):
+    """How many ads of a batch were new, changed, and the same as before."""
+
+    created: int
+    changed: int
+    unchanged: int
+
+
+class Registry(Protocol):
+    """The operators' side. Calls block; each is one transaction."""
+
+    def upsert_ads(self, ads: Sequence[Ad]) -> UpsertResult:
+        """Store ads, and the advertisers and campaigns they name where unknown.
+
+        Raises InvalidValueError for the first ad that breaks a rule; then nothing of the batch is stored.
+        """
+        ...
+
+    def ad(self, ad_id: str) -> Ad:
+        """Give one ad. Raises NotFoundError."""
+        ...
+
+    def ads(self, advertiser_id: str | None, after: str, limit: int) -> list[Ad]:
+        """Give ads by ad_id, those behind `after`; of one advertiser, or of all where None."""
+        ...
+
+    def all_ads(self) -> Iterable[Ad]:
+        """Stream every ad by ad_id, in bounded memory."""
+        ...
+
+    def count_ads(self) -> int:
+        """Give the number of ads."""
+        ...
+
+    def advertisers(self, after: str, limit: int) -> list[Advertiser]:
+        """Give advertisers by id, those behind `after`."""
+        ...
+
+    def campaigns(self, advertiser_id: str | None, after: str, limit: int) -> list[Campaign]:
+        """Give campaigns by id, those behind `after`."""
+        ...
+
+    def create_key(self, advertiser_id: str | None, now_ms: int) -> NewKey:
+        """Make a key for an advertiser, or an admin's where None. Raises NotFoundError for an unknown advertiser."""
+        ...
+
+    def keys(self) -> list[ApiKey]:
+        """Give all keys, revoked ones too, by creation."""
+        ...
+
+    def revoke_key(self, key_id: str, now_ms: int) -> ApiKey:
+        """Revoke a key; again is harmless. Raises NotFoundError."""
+        ...
+
+    def find_key(self, key: str) -> ApiKey | None:
+        """Give the valid key that `key` is the secret of, in time that does not depend on how much of it matches."""
+        ...
+
+    def ping(self) -> None:
+        """Return if the registry answers. Raises StoreUnavailableError."""
+        ...
+
+
+class AdReplica(Protocol):
+    """The edge's side: local, read-only, fast, and current within a second."""
+
+    def find(self, ad_id: str) -> AdTarget | None:
+        """Give an ad's target, None where unknown. Never blocks on a network."""
+        ...
+
+    def refresh(self) -> bool:
+        """Take note of changes since the last call; to be called several times a second. True if there were any."""
+        ...

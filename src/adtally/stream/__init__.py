@@ -1,0 +1,1 @@
+"""Deduplicates and counts what the log holds, as it comes."""
