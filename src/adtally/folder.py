@@ -111,7 +111,7 @@ def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file so that readers see the old or the new content, and power loss leaves one of the two."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
