@@ -45,6 +45,23 @@ class LiveRows(msgspec.Struct, frozen=True):
         return len(self.clicks)
 
 
+class FinalRows(msgspec.Struct, frozen=True):
+    """Rows of final minutes, a list per column, all of one length; `users` are all user ids of the cell."""
+
+    advertiser_id: list[str]
+    campaign_id: list[str]
+    ad_id: list[str]
+    minute_s: list[int]
+    device: list[str]
+    outcome: list[str]
+    clicks: list[int]
+    users: list[list[str]]
+
+    def __len__(self) -> int:
+        """Give the number of rows."""
+        return len(self.clicks)
+
+
 class AggregateQuery(msgspec.Struct, frozen=True):
     """Sums and distinct users over a range of time, grouped.
 
@@ -75,7 +92,7 @@ class AggregateRow(msgspec.Struct, frozen=True):
 
 
 class OlapWriter(Protocol):
-    """Writes live rows. Every call may be repeated, and may overtake an earlier one."""
+    """Writes live rows and final hours. Every call may be repeated; live rows may also overtake each other."""
 
     def append_live(self, rows: LiveRows) -> None:
         """Merge rows into the live table; visible to readers on return. Raises StoreUnavailableError."""
@@ -83,6 +100,13 @@ class OlapWriter(Protocol):
 
     def drop_live_before(self, ts_ms: int) -> None:
         """Drop whole hours of the live table that end at or before `ts_ms`."""
+        ...
+
+    def replace_final_hour(self, hour_ms: int, rows: FinalRows) -> None:
+        """Put `rows` in the place of the final minutes of the hour that starts at `hour_ms`.
+
+        Readers see the old rows or the new, never both, never neither; no rows at all empty the hour.
+        """
         ...
 
 

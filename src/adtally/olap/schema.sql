@@ -1,0 +1,77 @@
+-- The OLAP store's schema, as numbered migrations, oldest first; one that was released is never edited again.
+-- One dialect for chDB and the ClickHouse server (18.16 and later): no SimpleAggregateFunction, no DateTime64, no CODEC.
+-- {database} is the only thing that is filled in.
+
+-- migration 1: live minutes
+-- A join-semilattice: a cell's count is merged by max, its users by union. The writer of a shard sends running totals
+-- and users, so that repeats, reorderings and retries do no harm.
+CREATE TABLE {database}.minute_live (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  shard LowCardinality(String),
+  clicks AggregateFunction(max, UInt64),
+  users AggregateFunction(uniqCombined(17), String)
+) ENGINE = AggregatingMergeTree
+PARTITION BY toStartOfHour(minute)
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id, shard);
+
+-- Plain rows go in here, and the view makes states of them; the table itself keeps nothing.
+CREATE TABLE {database}.minute_live_input (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device String,
+  outcome String,
+  shard String,
+  clicks UInt64,
+  users Array(String)
+) ENGINE = Null;
+
+CREATE MATERIALIZED VIEW {database}.minute_live_feed TO {database}.minute_live AS
+SELECT
+  advertiser_id, campaign_id, ad_id, minute, device, outcome, shard,
+  maxState(clicks) AS clicks,
+  uniqCombinedArrayState(17)(users) AS users
+FROM {database}.minute_live_input
+GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome, shard;
+
+-- migration 2: final minutes
+-- Written whole, an hour at a time: filled in the staging table, merged to one part, then put in place atomically.
+CREATE TABLE {database}.minute_final (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  clicks UInt64,
+  users AggregateFunction(uniqCombined(17), String)
+) ENGINE = MergeTree
+PARTITION BY toStartOfHour(minute)
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id);
+
+CREATE TABLE {database}.minute_final_staging AS {database}.minute_final;
+
+CREATE TABLE {database}.minute_final_input (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device String,
+  outcome String,
+  clicks UInt64,
+  users Array(String)
+) ENGINE = Null;
+
+CREATE MATERIALIZED VIEW {database}.minute_final_feed TO {database}.minute_final_staging AS
+SELECT
+  advertiser_id, campaign_id, ad_id, minute, device, outcome,
+  sum(clicks) AS clicks,
+  uniqCombinedArrayState(17)(users) AS users
+FROM {database}.minute_final_input
+GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome;
