@@ -34,7 +34,7 @@ class DataFolder:
         self.lock = root / "lock"
         self.run_info = root / "run.json"
         self.admin_key = root / "admin.key"
-        self.live_token = root / "live.token"
+        self.config = root / "config.toml"
         self.version = root / "version"
         self.registry = root / "registry.db"
         self.log = root / "log"
@@ -48,7 +48,7 @@ class DataFolder:
             raise DataFolderError(f"{self.root} is not a folder: choose another --data-dir")
         if not self.version.exists():
             strangers = sorted(entry.name for entry in self.root.iterdir()) if self.root.exists() else []
-            if set(strangers) - {"lock"}:
+            if set(strangers) - {"lock", "config.toml"}:
                 raise DataFolderError(
                     f"{self.root} holds other files ({', '.join(strangers[:3])}) and no adtally data: "
                     "choose an empty or new folder with --data-dir"

@@ -23,9 +23,13 @@ from adtally.eventlog.sqlite.segment import (
 )
 
 COMMITS: Final = "readers.db"
-_SELECT: Final = "SELECT n, kind, appended_ms, crc, payload FROM record WHERE n >= ? AND n <= ? ORDER BY n"
+# A flipped byte may have changed a value's type, too: the casts give what the checksum can then refuse.
+_SELECT: Final = (
+    "SELECT n, CAST(kind AS INTEGER), CAST(appended_ms AS INTEGER), CAST(crc AS INTEGER), CAST(payload AS BLOB) "
+    "FROM record WHERE n >= ? AND n <= ? ORDER BY n"
+)
 
-Row = tuple[int, int, int, int, bytes]
+Row = tuple[int, int, int | None, int, bytes | None]
 
 
 class SqliteLogReader:
@@ -55,7 +59,7 @@ class SqliteLogReader:
                 end = successor[1].previous_end
             elif successor is not None:
                 end = 0
-            records = self._read_segment(partition, place, end, bytes_max)
+            records = self._read_segment(partition, place, end, bytes_max, finished=successor is not None)
             if records or successor is None:
                 return records
             if place.n <= end < N_MAX:
@@ -124,10 +128,18 @@ class SqliteLogReader:
                 return later, header
         return None
 
-    def _read_segment(self, partition: Partition, start: Place, end: int, bytes_max: int) -> list[Record]:
+    def _read_segment(
+        self, partition: Partition, start: Place, end: int, bytes_max: int, finished: bool
+    ) -> list[Record]:
+        if start.n > end or start.n == N_MAX:
+            return []
         try:
             rows = self._rows(partition, start, end, bytes_max)
-        except DAMAGE:
+        except DAMAGE as error:
+            if not finished:
+                # Its writer will notice too, and begin a new segment: only then is it known what this one lacks.
+                self._forget(partition)
+                raise LogError(f"{partition}: segment {start.segment} is damaged: {error}") from error
             return self._salvage(partition, start, end)
         except apsw.Error as error:
             self._forget(partition)
@@ -142,7 +154,7 @@ class SqliteLogReader:
         size = 0
         for row in self._connection(partition, start.segment).execute(_SELECT, (start.n, end)):
             rows.append(row)
-            size += len(row[4])
+            size += len(row[4] or b"")
             if size >= bytes_max:
                 break
         return rows
@@ -188,12 +200,13 @@ class SqliteLogReader:
 
 
 def _record(partition: Partition, start: Place, row: Row) -> Record:
-    n, kind, appended_ms, crc, payload = row
+    n, kind, appended, crc, payload = row
+    appended_ms = appended or 0
     at = Place(start.segment, n, 0).position()
     following = Place(start.segment, n + 1, 0).position()
     skip = start.index if n == start.n else 0
-    if checksum(appended_ms, payload) != crc:
-        return Record(partition, "damaged", appended_ms, payload, at, following, skip, "checksum does not match")
+    if payload is None or checksum(appended_ms, payload) != crc:
+        return Record(partition, "damaged", appended_ms, payload or b"", at, following, skip, "checksum does not match")
     return Record(partition, "events" if kind == Kind.EVENTS else "control", appended_ms, payload, at, following, skip)
 
 

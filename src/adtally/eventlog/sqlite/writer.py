@@ -100,6 +100,20 @@ class SqliteLogWriter:
         finally:
             writer.close(None, now_ms)
 
+    @classmethod
+    def expect(cls, root: Path, partition: Partition, edge_id: str, now_ms: int, vfs: str | None = None) -> None:
+        """Make readers wait for a partition whose writer is about to start. Raises LogError."""
+        folder = root / partition
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(root)
+        writer = cls(folder, _take_lock(folder), 1, vfs)
+        try:
+            end = writer._find_predecessor()
+            if end is not None and end.retired:
+                writer.append_control(Opening(edge_id, now_ms), now_ms)
+        finally:
+            writer.close(None, now_ms)
+
     def append(self, events: Sequence[bytes], now_ms: int) -> None:
         """Append a batch, durably. Raises LogError."""
         self._commit(Kind.EVENTS, b"\n".join(events), now_ms)

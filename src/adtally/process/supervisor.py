@@ -1,0 +1,274 @@
+"""The supervisor behind `adtally up`: starts the children, restarts what dies, ends them in order.
+
+Children inherit the listening sockets, so that no connection is refused while one of them is restarted, and end when
+the pipe to their supervisor closes, so that none is left behind by a killed supervisor.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from adtally import __version__, wiring
+from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config
+from adtally.errors import AdtallyError, DataFolderError
+from adtally.folder import DataFolder, RunInfo, replace_file
+from adtally.process.child import ChildSpec
+from adtally.telemetry import log
+
+SILENT_S_MAX: Final = 5.0
+STOP_S_MAX: Final = 10.0
+READY_S_MAX: Final = 60.0
+RESTART_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+CRASH_LOOP_S: Final = 60.0
+CRASH_LOOP_DEATHS: Final = 4
+"""So many deaths within CRASH_LOOP_S are reported as a crash loop."""
+
+
+class Child:
+    """One child process, restarted until it is told to stop."""
+
+    def __init__(self, name: str, spec: ChildSpec, supervisor: "Supervisor") -> None:
+        self.name = name
+        self.spec = spec
+        self.process: asyncio.subprocess.Process | None = None
+        self.ready = asyncio.Event()
+        self.restarts = 0
+        self.last_error = ""
+        self._supervisor = supervisor
+        self._heard_s = 0.0
+        self._stopping = False
+        self._deaths: deque[float] = deque(maxlen=CRASH_LOOP_DEATHS)
+
+    async def run(self) -> None:
+        """Start the process, and start it again whenever it ends, until `stop`."""
+        while not self._stopping:
+            await self._start()
+            assert self.process is not None
+            watcher = asyncio.create_task(self._kill_when_silent())
+            await self._listen()
+            code = await self.process.wait()
+            watcher.cancel()
+            self.ready.clear()
+            await self._pause(code)
+
+    async def stop(self) -> None:
+        """Tell the process to end, and kill it if it does not."""
+        self._stopping = True
+        if self.process is None or self.process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_S_MAX)
+        except TimeoutError:
+            log.error("did not stop in time and was killed", child=self.name)
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+    @property
+    def crash_looping(self) -> bool:
+        """True if it died again and again within a minute."""
+        return len(self._deaths) == CRASH_LOOP_DEATHS and self._deaths[-1] - self._deaths[0] < CRASH_LOOP_S
+
+    async def _start(self) -> None:
+        self._heard_s = SYSTEM_CLOCK.monotonic_s()
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "adtally.process.child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            pass_fds=self.spec.descriptors,
+        )
+        assert self.process.stdin is not None
+        # The pipe stays open for as long as the supervisor lives.
+        self.process.stdin.write(msgspec.json.encode(self.spec) + b"\n")
+        self._supervisor.write_run_info()
+
+    async def _listen(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            self._heard_s = SYSTEM_CLOCK.monotonic_s()
+            message: dict[str, Any] = msgspec.json.decode(line)
+            self.last_error = str(message.get("error", self.last_error))
+            if "ready" in message:
+                self.ready.set()
+
+    async def _kill_when_silent(self) -> None:
+        await self.ready.wait()
+        while True:
+            await asyncio.sleep(0.5)
+            if SYSTEM_CLOCK.monotonic_s() - self._heard_s > SILENT_S_MAX:
+                log.error("silent for too long, killed", child=self.name)
+                with contextlib.suppress(ProcessLookupError):
+                    assert self.process is not None
+                    self.process.kill()
+                return
+
+    async def _pause(self, code: int) -> None:
+        """Report a death and wait a little before the restart, longer where deaths pile up."""
+        if self._stopping:
+            return
+        self.restarts += 1
+        now_s = SYSTEM_CLOCK.monotonic_s()
+        self._deaths.append(now_s)
+        recent = sum(1 for death_s in self._deaths if now_s - death_s < CRASH_LOOP_S)
+        delay_s = RESTART_DELAYS_S[min(recent - 1, len(RESTART_DELAYS_S) - 1)]
+        report = log.error if self.crash_looping else log.warning
+        message = "crash loop: see this process's own lines above" if self.crash_looping else "ended, is restarted"
+        report(message, child=self.name, exit_code=code, restarts=self.restarts, delay_s=delay_s)
+        await asyncio.sleep(delay_s)
+
+
+class Supervisor:
+    """One embedded system on one data folder."""
+
+    def __init__(self, folder: DataFolder, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.children: dict[str, Child] = {}
+        self.click_url = ""
+        self.api_url = ""
+        self._started_ms = SYSTEM_CLOCK.now_ms()
+        self._sockets: list[socket.socket] = []
+
+    async def run(self, stop: asyncio.Event, on_ready: "asyncio.Future[None] | None" = None) -> None:
+        """Run until `stop` is set; `on_ready` is resolved once both addresses answer. Raises AdtallyError."""
+        self._prepare()
+        tasks = [asyncio.create_task(child.run()) for child in self.children.values()]
+        try:
+            await self._until_ready(stop)
+            if on_ready is not None and not stop.is_set():
+                on_ready.set_result(None)
+            await stop.wait()
+        finally:
+            # In the order in which data flows, so that each still finds the next one there.
+            for prefix in ("edge-", "counter", "store"):
+                await asyncio.gather(*(c.stop() for name, c in self.children.items() if name.startswith(prefix)))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.folder.run_info.unlink(missing_ok=True)
+            for sock in self._sockets:
+                sock.close()
+
+    def write_run_info(self) -> None:
+        """Tell other commands where this system is reached."""
+        children = self.children.items()
+        info = RunInfo(
+            supervisor_pid=os.getpid(),
+            click_url=self.click_url,
+            api_url=self.api_url,
+            version=__version__,
+            started_ms=self._started_ms,
+            pids={name: child.process.pid for name, child in children if child.process is not None},
+            restarts={name: child.restarts for name, child in children},
+        )
+        replace_file(self.folder.run_info, msgspec.json.encode(info))
+
+    def _prepare(self) -> None:
+        folder, config = self.folder, self.config
+        self._first_key()
+        metrics = folder.run / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir(parents=True)
+        workers = config.edge.workers or max(1, (os.cpu_count() or 1) // 2)
+        wiring.prepare_logs(folder, workers)
+        api = self._listen(config.serve.host, config.serve.port, "--api-port")
+        intake = self._listen("127.0.0.1", 0, "")
+        click_port, edges = config.edge.port, []
+        for _ in range(workers):
+            edges.append(self._listen(config.edge.host, click_port, "--click-port", shared=True))
+            click_port = edges[0].getsockname()[1]
+        self.click_url, self.api_url, live_url = _url(edges[0]), _url(api), _url(intake)
+        token = secrets.token_urlsafe(32)
+        data_dir = str(folder.root)
+        store = ChildSpec("store", 0, data_dir, config, (api.fileno(), intake.fileno()), token=token)
+        counter = ChildSpec("counter", 0, data_dir, config, live_url=live_url, token=token)
+        self.children = {"store": Child("store", store, self), "counter": Child("counter", counter, self)}
+        for index, sock in enumerate(edges):
+            name = f"edge-{index}"
+            self.children[name] = Child(name, ChildSpec("edge", index, data_dir, config, (sock.fileno(),)), self)
+
+    def _first_key(self) -> None:
+        registry = wiring.open_registry(self.folder)
+        if not self.folder.admin_key.exists():
+            key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
+            replace_file(self.folder.admin_key, f"{key}\n".encode(), mode=0o600)
+
+    def _listen(self, host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            sock.bind((host, port))
+            sock.listen(4096)
+        except OSError as error:
+            sock.close()
+            raise AdtallyError(f"{host}:{port} cannot be used ({error.strerror}): choose another with {flag}") from None
+        sock.setblocking(False)
+        self._sockets.append(sock)
+        return sock
+
+    async def _until_ready(self, stop: asyncio.Event) -> None:
+        deadline_s = SYSTEM_CLOCK.monotonic_s() + READY_S_MAX
+        while not stop.is_set():
+            if (
+                await _answers(self.click_url)
+                and await _answers(self.api_url)
+                and self.children["counter"].ready.is_set()
+            ):
+                return
+            failed = [child for child in self.children.values() if child.crash_looping]
+            if failed or SYSTEM_CLOCK.monotonic_s() > deadline_s:
+                waiting = failed or [child for child in self.children.values() if not child.ready.is_set()]
+                why = "; ".join(f"{child.name}: {child.last_error or 'does not get ready'}" for child in waiting)
+                raise AdtallyError(f"the system does not start: {why}")
+            await asyncio.sleep(0.05)
+
+
+def open_folder(path: Path) -> tuple[DataFolder, int]:
+    """Make or check a data folder and lock it for this process. Raises DataFolderError."""
+    folder = DataFolder(path)
+    try:
+        folder.prepare()
+    except OSError as error:
+        raise DataFolderError(f"{path} cannot be used as the data folder: {error}") from None
+    return folder, folder.take_lock()
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - not a bind: the address under which this machine reaches itself
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _answers(url: str) -> bool:
+    """Tell whether `/-/readyz` answers 200."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        try:
+            writer.write(b"GET /-/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            line = await asyncio.wait_for(reader.readline(), 1.0)
+        finally:
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return line.split(b" ")[1:2] == [b"200"]

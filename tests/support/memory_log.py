@@ -1,0 +1,89 @@
+"""An event log in memory, for tests of what reads logs; the contract suite holds it to the real one's rules."""
+
+from collections.abc import Mapping, Sequence
+
+from adtally.errors import PositionGoneError
+from adtally.event import Control, Event, encode_control, encode_event
+from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record
+
+
+class MemoryLog:
+    """Partitions of records, appended by the test itself."""
+
+    def __init__(self) -> None:
+        self.records: dict[Partition, list[Record]] = {}
+        self.commits: dict[str, dict[Partition, Position]] = {}
+
+    def append(self, partition: str, events: Sequence[Event], appended_ms: int) -> None:
+        self._append(partition, "events", b"\n".join(map(encode_event, events)), appended_ms)
+
+    def append_control(self, partition: str, control: Control, appended_ms: int) -> None:
+        self._append(partition, "control", encode_control(control), appended_ms)
+
+    def append_raw(self, partition: str, payload: bytes, appended_ms: int) -> None:
+        self._append(partition, "events", payload, appended_ms)
+
+    def reader(self, name: str) -> "MemoryLogReader":
+        return MemoryLogReader(self, name)
+
+    def _append(self, partition: str, kind: str, payload: bytes, appended_ms: int) -> None:
+        records = self.records.setdefault(Partition(partition), [])
+        n = len(records)
+        records.append(
+            Record(Partition(partition), kind, appended_ms, payload, _position(n, 0), _position(n + 1, 0))  # type: ignore[arg-type]
+        )
+
+
+class MemoryLogReader:
+    def __init__(self, log: MemoryLog, name: str) -> None:
+        self._log = log
+        self._name = name
+        self.records_max = 1_000_000
+        """The test may let a read end early, as a slow disk would."""
+
+    def partitions(self) -> list[Partition]:
+        return sorted(self._log.records)
+
+    def read(self, partition: Partition, start: Position, bytes_max: int) -> list[Record]:
+        n, index = (0, 0) if start == BEGINNING else (int(part) for part in start.split("-"))
+        found: list[Record] = []
+        size = 0
+        for record in self._log.records.get(partition, [])[n : n + self.records_max]:
+            if record.kind == "damaged" and record.reason == "removed":
+                raise PositionGoneError(f"{start} is gone")
+            found.append(
+                Record(record.partition, record.kind, record.appended_ms, record.payload, record.at, record.next, index)
+            )
+            index = 0
+            size += len(record.payload)
+            if size >= bytes_max:
+                break
+        return found
+
+    def position_of(self, record: Record, index: int) -> Position:
+        return _position(int(record.at.split("-")[0]), index)
+
+    def committed(self) -> dict[Partition, Position]:
+        return dict(self._log.commits.get(self._name, {}))
+
+    def commit(self, positions: Mapping[Partition, Position]) -> None:
+        self._log.commits.setdefault(self._name, {}).update(positions)
+
+
+class MemoryDeadLetters:
+    def __init__(self) -> None:
+        self.letters: dict[tuple[Partition, Position], DeadLetter] = {}
+
+    def put(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            self.letters.setdefault((letter.partition, letter.position), letter)
+
+    def list(self, limit: int) -> list[DeadLetter]:
+        return [self.letters[place] for place in sorted(self.letters)][:limit]
+
+    def count(self) -> int:
+        return len(self.letters)
+
+
+def _position(n: int, index: int) -> Position:
+    return Position(f"{n:08d}-{index:06d}")
