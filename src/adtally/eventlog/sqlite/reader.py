@@ -135,17 +135,13 @@ class SqliteLogReader:
             return []
         try:
             rows = self._rows(partition, start, end, bytes_max)
-        except DAMAGE as error:
-            if not finished:
-                # Its writer will notice too, and begin a new segment: only then is it known what this one lacks.
-                self._forget(partition)
-                raise LogError(f"{partition}: segment {start.segment} is damaged: {error}") from error
-            return self._salvage(partition, start, end)
         except apsw.Error as error:
             self._forget(partition)
-            # A segment whose making was never completed has no table yet, or never will have.
-            if isinstance(error, apsw.SQLError | apsw.CantOpenError) and self._incomplete(partition, start.segment):
+            if self._incomplete(partition, start.segment):
                 return []
+            # Only of a finished segment is it known what it lacks; a damaged open one is left soon by its writer.
+            if finished and isinstance(error, (apsw.SQLError, *DAMAGE)):
+                return self._salvage(partition, start, end)
             raise LogError(f"{partition}: segment {start.segment} cannot be read: {error}") from error
         return [_record(partition, start, row) for row in rows]
 
@@ -161,7 +157,6 @@ class SqliteLogReader:
 
     def _salvage(self, partition: Partition, start: Place, end: int) -> list[Record]:
         """Read one record of a segment whose pages are damaged; what cannot be read becomes a `damaged` record."""
-        self._forget(partition)
         connection = self._connection(partition, start.segment)
         try:
             row = connection.execute(_SELECT, (start.n, start.n)).fetchone()
@@ -169,14 +164,14 @@ class SqliteLogReader:
                 return [_record(partition, start, row)]
             last = min(end, connection.execute("SELECT coalesce(max(n), 0) FROM record").get)
             return [_damaged(partition, start, start.n, "no such record")] if start.n <= last else []
-        except DAMAGE as error:
+        except (apsw.SQLError, *DAMAGE) as error:
             return [_damaged(partition, start, self._last_readable(connection, start, end), f"unreadable: {error}")]
 
     def _last_readable(self, connection: apsw.Connection, start: Place, end: int) -> int:
         """Give the last record to be given up together with `start`: that one alone, or the rest of the segment."""
         try:
             connection.execute("SELECT n FROM record WHERE n > ? LIMIT 1", (start.n,)).fetchone()
-        except DAMAGE:
+        except (apsw.SQLError, *DAMAGE):
             return end
         return start.n
 

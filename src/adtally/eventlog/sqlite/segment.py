@@ -117,11 +117,16 @@ def read_header(path: Path, vfs: str | None) -> Header | None:
     try:
         connection = connect(path, apsw.SQLITE_OPEN_READONLY, vfs)
         try:
+            # Making the schema and filling the header is one transaction: there is all of it, or nothing.
+            if connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+                return None
             row = connection.execute("SELECT previous, previous_end FROM header").fetchone()
         finally:
             connection.close()
-    except DAMAGE:
-        return Header(int(path.stem) - 1, N_MAX)
+    except (apsw.SQLError, *DAMAGE):
+        row = None
     except apsw.Error:
         return None
-    return None if row is None else Header(*row)
+    if row is None or not all(isinstance(value, int) for value in row):
+        return Header(int(path.stem) - 1, N_MAX)
+    return Header(*row)
