@@ -33,6 +33,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     config: Config
     descriptors: tuple[int, ...] = ()
     """Listening sockets, inherited: they outlive the child, so that no connection is refused while it is restarted."""
+    click_url: str = ""
     live_url: str = ""
     token: str = ""
 
@@ -61,7 +62,7 @@ def _run(spec: ChildSpec) -> None:
     elif spec.role == "store":
         _run_loop(
             lambda stop: wiring.run_store_role(
-                folder, spec.config, sockets[0], sockets[1], spec.token, stop, _ready, _beat
+                folder, spec.config, sockets[0], sockets[1], spec.token, spec.click_url, stop, _ready, _beat
             )
         )
     else:

@@ -196,7 +196,7 @@ class Supervisor:
         self.click_url, self.api_url, live_url = _url(edges[0]), _url(api), _url(intake)
         token = secrets.token_urlsafe(32)
         data_dir = str(folder.root)
-        store = ChildSpec("store", 0, data_dir, config, (api.fileno(), intake.fileno()), token=token)
+        store = ChildSpec("store", 0, data_dir, config, (api.fileno(), intake.fileno()), self.click_url, token=token)
         counter = ChildSpec("counter", 0, data_dir, config, live_url=live_url, token=token)
         self.children = {"store": Child("store", store, self), "counter": Child("counter", counter, self)}
         for index, sock in enumerate(edges):
