@@ -40,7 +40,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Run the role that standard input names until SIGTERM, or until standard input closes."""
-    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildSpec)
+    spec = msgspec.json.decode(_read_line(), type=ChildSpec)
     name = f"{spec.role}-{spec.index}" if spec.role == "edge" else spec.role
     configure_logging(name)
     # Ctrl-C reaches the whole terminal's group; the supervisor decides who ends when.
@@ -97,8 +97,19 @@ def _tell(message: dict[str, object]) -> None:
         return
 
 
+def _read_line() -> bytes:
+    # Not through sys.stdin: a thread that waits in its buffer at the end of the process would abort it.
+    line = b""
+    while not line.endswith(b"\n"):
+        got = os.read(0, 1 << 16)
+        if not got:
+            sys.exit("this process is started by `adtally up`, not by hand")
+        line += got
+    return line
+
+
 def _end_with_supervisor() -> None:
-    while sys.stdin.buffer.read(4096):
+    while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(EXIT_S_MAX)

@@ -111,7 +111,7 @@ class Child:
         await self.ready.wait()
         while True:
             await asyncio.sleep(0.5)
-            if SYSTEM_CLOCK.monotonic_s() - self._heard_s > SILENT_S_MAX:
+            if SYSTEM_CLOCK.monotonic_s() - self._heard_s > SILENT_S_MAX and not self._stopping:
                 log.error("silent for too long, killed", child=self.name)
                 with contextlib.suppress(ProcessLookupError):
                     assert self.process is not None

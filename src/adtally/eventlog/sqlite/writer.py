@@ -79,7 +79,8 @@ class SqliteLogWriter:
         try:
             end = writer._find_predecessor()
             if end is not None and not end.closed:
-                log.warning("closing the log of an edge that vanished", edge_id=end.edge_id, last_seq=end.last_seq)
+                if end.last_seq > 0:
+                    log.warning("closing the log of an edge that vanished", edge_id=end.edge_id, last_seq=end.last_seq)
                 writer.append_control(Closing(end.edge_id, end.last_seq, max(end.ts_ms, now_ms)), now_ms)
             writer.append_control(Opening(edge_id, now_ms), now_ms)
         except BaseException:

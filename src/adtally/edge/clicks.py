@@ -1,0 +1,121 @@
+"""From a request to what is to be kept and where to send the person: no input or output happens here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from adtally.edge.cache import FifoCache
+from adtally.edge.clients import Client, Clients, referrer_host
+from adtally.edge.cookies import NewUsers, cookie_user
+from adtally.edge.identity import Identity
+from adtally.edge.landing import Landing
+from adtally.edge.query import parse_click_query
+from adtally.edge.verdicts import PURPOSE, Agents, is_prefetch, judge
+from adtally.event import Event, Verdict, encode_event
+from adtally.registry.port import AdReplica
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One request whose head was found well-formed. Header names are lower case."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    peer: Client
+    body: bool
+    """Whether a body follows, which nothing here takes."""
+
+
+class CachedAd(msgspec.Struct, frozen=True):
+    """An ad that may be clicked."""
+
+    campaign_id: str
+    advertiser_id: str
+    paused: bool
+    landing: Landing
+
+
+class Redirect(msgspec.Struct, frozen=True, gc=False):
+    """A decision: the event to keep, and the header lines of the 302 from the Location's value on."""
+
+    encoded: bytes
+    seq: int
+    verdict: Verdict
+    location_and_more: bytes
+
+
+class ClickJudge:
+    """Decides about clicks. Knows ads, user agents and recent people from bounded caches."""
+
+    def __init__(
+        self, replica: AdReplica, clients: Clients, users: NewUsers, ad_cache_entries: int, *, event_header: bool
+    ) -> None:
+        self._replica: Final = replica
+        self._clients: Final = clients
+        self._users: Final = users
+        self._agents: Final = Agents()
+        self._event_header: Final = event_header
+        self._ads: FifoCache[str, CachedAd] = FifoCache(ad_cache_entries)
+
+    def refresh(self) -> None:
+        """Take note of changed ads; to be called several times a second."""
+        if self._replica.refresh():
+            self._ads.clear()
+
+    def decide(self, request: Request, identity: Identity) -> Redirect | None:
+        """Judge a click and number it, None for an unknown or archived ad, which makes no event.
+
+        `identity` has observed the clock. Raises InvalidValueError for parameters that break a rule.
+        """
+        params = parse_click_query(request.query)
+        ad_id = params.ad_id
+        ad = self._ads.get(ad_id) or self._find(ad_id)
+        if ad is None:
+            return None
+        headers = request.headers
+        user_agent = headers.get(b"user-agent", b"")
+        agent = self._agents.read(user_agent)
+        client = self._clients.behind(request.peer, headers.get(b"x-forwarded-for"))
+        ts_ms = identity.ts_ms
+        user_id = params.user_id
+        more = b"\r\n"
+        if user_id is None:
+            user_id = cookie_user(headers.get(b"cookie", b""))
+            if user_id is None:
+                user_id = self._users.user_for(ad_id, client.address, user_agent, ts_ms)
+                more += self._users.set_cookie_line(user_id)
+        purpose = headers.get(PURPOSE)
+        prefetch = purpose is not None and is_prefetch(purpose)
+        verdict = judge(head=request.method == b"HEAD", prefetch=prefetch, bot=agent.bot, paused=ad.paused)
+        referer = headers.get(b"referer")
+        seq = identity.number()
+        event = Event(
+            identity.edge_id,
+            seq,
+            ts_ms,
+            ad_id,
+            ad.campaign_id,
+            ad.advertiser_id,
+            user_id,
+            agent.device,
+            verdict,
+            client.prefix,
+            agent.text,
+            params.impression_id,
+            None if referer is None else referrer_host(referer),
+        )
+        if self._event_header:
+            more += b"X-Click-Event: %b.%d.%d\r\n" % (identity.edge_id.encode("ascii"), seq, ts_ms)
+        location = ad.landing.location(user_id, params.impression_id, ts_ms)
+        return Redirect(encode_event(event), seq, verdict, location + more)
+
+    def _find(self, ad_id: str) -> CachedAd | None:
+        # Unknown ads are not remembered: whoever asks for many would push the known ones out.
+        target = self._replica.find(ad_id)
+        if target is None or target.status == "archived":
+            return None
+        landing = Landing(target.landing_url, ad_id, target.campaign_id)
+        paused = target.status == "paused"
+        return self._ads.remember(ad_id, CachedAd(target.campaign_id, target.advertiser_id, paused, landing))

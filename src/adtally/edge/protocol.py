@@ -1,0 +1,298 @@
+"""One HTTP/1.1 connection (RFC 9112): requests in, responses out in their order, within limits (design section 8)."""
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from adtally.edge.exchange import Reply, Site
+from adtally.edge.heads import check_target, check_unfinished, check_version, read_head
+from adtally.edge.responses import Refusal
+
+OUTSTANDING_MAX: Final = 64
+"""Unanswered requests of one connection; more are not read until some are answered."""
+SLICE_BYTES: Final = 2_048
+"""Input is parsed in pieces of this size, so that one read cannot bring many more requests than OUTSTANDING_MAX."""
+LINGER_S: Final = 2.0
+"""After a refusal the rest of the input is thrown away for so long: closing at once would reset the connection, and the
+client would never see the answer."""
+
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """Parses, keeps order, and closes when it must."""
+
+    bucket = -1
+
+    def __init__(self, site: Site) -> None:
+        self.site: Final = site
+        self.transport: asyncio.Transport | None = None
+        self.parser: HttpRequestParser | None = None
+        self.outstanding: deque[Reply] = deque()
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.head_bytes = 0
+        self.head_tail = b""
+        self.head_since_s = 0.0
+        """When the unfinished head began; 0 between heads."""
+        self.idle_since_s = site.now_s
+        self.write_paused_since_s = 0.0
+        self.backlog = b""
+        """Input that was read and waits until requests before it are answered."""
+        self.reading_paused = False
+        self.deaf = False
+        """No further request is taken: the connection closes after the last response."""
+        self.linger_until_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or close it at once where there are too many."""
+        # uvloop's transports have the methods of asyncio.Transport without being its subclass.
+        transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        client = self.site.connected(self, peername[0]) if peername else None
+        if client is None:
+            self.deaf = True
+            transport.abort()
+            return
+        self.peer = client
+        self.transport = transport
+        self.parser = HttpRequestParser(self)
+        self.site.deadlines.watch(self, self.idle_since_s + self.site.idle_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget everything; clicks that wait for the log are kept all the same."""
+        if self.transport is not None:
+            self.site.disconnected(self)
+            self.site.deadlines.forget(self)
+        self.transport = self.parser = None
+        self.outstanding.clear()
+        self.backlog = b""
+        self.deaf = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, as far as answers may be outstanding."""
+        if self.deaf:
+            return
+        if self.reading_paused:
+            self.backlog += data
+            return
+        if len(data) <= SLICE_BYTES:
+            self._parse(data)
+        else:
+            self._parse_slices(data)
+        outstanding = self.outstanding
+        if outstanding and outstanding[0].ready:
+            self._write_ready()
+        if len(outstanding) >= OUTSTANDING_MAX or self.write_paused_since_s:
+            self._pause_reading()
+
+    def _parse_slices(self, data: bytes) -> None:
+        for start in range(0, len(data), SLICE_BYTES):
+            if len(self.outstanding) >= OUTSTANDING_MAX:
+                self._write_ready()
+            if self.deaf:
+                return
+            if len(self.outstanding) >= OUTSTANDING_MAX or self.write_paused_since_s:
+                self.backlog = data[start:]
+                return
+            self._parse(data[start : start + SLICE_BYTES])
+
+    def _parse(self, data: bytes) -> None:
+        rest = data
+        while rest and not self.deaf:
+            assert self.parser is not None
+            try:
+                self.parser.feed_data(rest)
+                rest = b""
+            except HttpParserUpgrade as upgrade:
+                # Nobody is upgraded: the request was answered as if the header were not there.
+                rest = rest[upgrade.args[0] :]
+            except HttpParserError as error:
+                if not self.deaf:
+                    self._refuse(self._refusal(error))
+                return
+        if not self.deaf and (self.head_since_s or not data.endswith(_HEAD_END)):
+            self._measure_unfinished(data)
+
+    def _refusal(self, error: HttpParserError) -> Refusal:
+        reason = error.__context__
+        if isinstance(reason, Refusal):
+            return reason
+        if reason is not None:
+            return self.site.defect(reason)
+        return Refusal(400, "this is not a well-formed HTTP/1.1 request")
+
+    def _measure_unfinished(self, data: bytes) -> None:
+        """Count the bytes of a head that has not ended, which httptools keeps to itself, and start its clock."""
+        tail = (self.head_tail + data)[-len(_HEAD_END) :]
+        if tail == _HEAD_END:
+            self.head_bytes, self.head_since_s, self.head_tail = 0, 0.0, b""
+            return
+        self.head_tail = tail[1:] if len(tail) == len(_HEAD_END) else tail
+        if self.head_bytes:
+            self.head_bytes += len(data)
+        else:
+            before = data.rfind(_HEAD_END)
+            self.head_bytes = len(data) - (before + len(_HEAD_END) if before >= 0 else 0)
+        if not self.head_since_s:
+            self.head_since_s = self.site.now_s
+            self.site.deadlines.watch(self, self.head_since_s + self.site.head_timeout_s)
+        try:
+            check_unfinished(self.head_bytes, self.target)
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request target (httptools)."""
+        self.target += url
+        check_target(self.target)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header (httptools)."""
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Answer the request: none that is answered here has a body (httptools)."""
+        parser, target, headers = self.parser, self.target, self.headers
+        assert parser is not None
+        self.target, self.headers = b"", []
+        # A head that came in one slice is short.
+        short = not self.head_since_s
+        if not short:
+            self.head_bytes, self.head_since_s = 0, 0.0
+        request = read_head(parser.get_method(), target, headers, self.peer, short=short)
+        keep_alive = parser.should_keep_alive()
+        old = False
+        # Without a Connection header only HTTP/1.1 keeps alive, and asking for the version is slow.
+        if not keep_alive or b"connection" in request.headers or b"host" not in request.headers:
+            version = parser.get_http_version()
+            check_version(version, request)
+            old = version == "1.0"
+        if not keep_alive:
+            self.deaf = True
+        reply = Reply(self, not keep_alive)
+        self.site.handle(request, reply, old=old)
+        self.outstanding.append(reply)
+
+    def eof_received(self) -> bool:
+        """Answer what was asked before the client ended its side, then close."""
+        self.deaf = True
+        if self.outstanding and not self.linger_until_s:
+            self.outstanding[-1].close = True
+            return True
+        return False
+
+    def settled(self) -> None:
+        """Write what is ready, the first outstanding reply being so, and go on reading."""
+        self._write_ready()
+        if self.reading_paused:
+            self._resume_reading()
+
+    def _write_ready(self) -> None:
+        outstanding = self.outstanding
+        if self.transport is None or not outstanding or not outstanding[0].ready:
+            return
+        reply = outstanding.popleft()
+        data = reply.data
+        if outstanding and outstanding[0].ready and not reply.close:
+            chunks = [data]
+            while outstanding and outstanding[0].ready and not reply.close:
+                reply = outstanding.popleft()
+                chunks.append(reply.data)
+            data = b"".join(chunks)
+        self.transport.write(data)
+        self.idle_since_s = self.site.now_s
+        if reply.close:
+            self._finish()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer after all that is outstanding, then close, letting the client read the answer."""
+        self.deaf = True
+        reply = Reply(self, True)
+        self.site.refuse(refusal, reply)
+        self.outstanding.append(reply)
+        self.linger_until_s = self.site.now_s + LINGER_S
+        self._write_ready()
+
+    def _finish(self) -> None:
+        assert self.transport is not None
+        self.deaf = True
+        self.backlog = b""
+        if not self.linger_until_s:
+            self.transport.close()
+            return
+        if self.reading_paused:
+            self.reading_paused = False
+            self.transport.resume_reading()
+        self.transport.write_eof()
+        self.linger_until_s = self.site.now_s + LINGER_S
+        self.site.deadlines.watch(self, self.linger_until_s)
+
+    def _pause_reading(self) -> None:
+        if self.transport is not None and not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self.reading_paused or self.write_paused_since_s or len(self.outstanding) >= OUTSTANDING_MAX // 2:
+            return
+        self.reading_paused = False
+        backlog, self.backlog = self.backlog, b""
+        if backlog:
+            self.data_received(backlog)
+        if self.transport is not None and not self.reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        """Read no more requests from a client that does not read its responses."""
+        self.write_paused_since_s = self.site.now_s
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self.write_paused_since_s = 0.0
+        self._resume_reading()
+
+    def check(self, now_s: float) -> float | None:
+        """Close if a limit of time has passed, else give when to look again."""
+        if self.transport is None:
+            return None
+        idle_timeout_s = self.site.idle_timeout_s
+        if self.transport.is_closing() or (self.linger_until_s and not self.outstanding):
+            return self._abort_at(max(self.linger_until_s, self.idle_since_s + LINGER_S), now_s)
+        if self.write_paused_since_s:
+            return self._abort_at(self.write_paused_since_s + idle_timeout_s, now_s)
+        if self.head_since_s:
+            if now_s >= self.head_since_s + self.site.head_timeout_s and not self.deaf:
+                self._refuse(Refusal(408, "the request's head did not come in time"))
+                return now_s + LINGER_S
+            return self.head_since_s + self.site.head_timeout_s
+        if self.outstanding:
+            return now_s + self.site.head_timeout_s
+        if now_s >= self.idle_since_s + idle_timeout_s:
+            self.transport.close()
+            return now_s + LINGER_S
+        return self.idle_since_s + idle_timeout_s
+
+    def _abort_at(self, deadline_s: float, now_s: float) -> float | None:
+        if now_s < deadline_s or self.transport is None:
+            return deadline_s
+        self.transport.abort()
+        return None
+
+    def stop(self) -> None:
+        """Take no more requests; close after what is outstanding."""
+        self.deaf = True
+        if self.transport is None or self.linger_until_s:
+            return
+        if self.outstanding:
+            self.outstanding[-1].close = True
+        else:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close without another word."""
+        if self.transport is not None:
+            self.transport.abort()

@@ -1,0 +1,82 @@
+"""The parameters of `/click`, parsed strictly: what is not certainly right is refused (design section 8)."""
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from adtally.errors import InvalidValueError
+
+ID_BYTES_MAX: Final = 128
+
+_FIELDS: Final = {b"ad_id": "ad_id", b"user_id": "user_id", b"impression_id": "impression_id"}
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ID: Final = rb"([\w.~-]{1,%d})" % ID_BYTES_MAX
+_USUAL: Final = re.compile(rb"ad_id=%b(?:&user_id=%b)?(?:&impression_id=%b)?" % (_ID, _ID, _ID))
+"""Links as they are mostly made: nothing is encoded, so nothing can be wrong."""
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+class ClickParams(msgspec.Struct, frozen=True, gc=False):
+    """What a click says about itself. Each value has 1 to 128 bytes of UTF-8 and no control characters."""
+
+    ad_id: str
+    user_id: str | None
+    impression_id: str | None
+
+
+def parse_click_query(query: bytes) -> ClickParams:
+    """Parse what stands after the `?`, as the URL standard's form encoding: `+` is a space.
+
+    Unknown parameters are ignored. Raises InvalidValueError for a missing `ad_id`, and for a known parameter that is
+    repeated, empty, longer than 128 bytes, wrongly encoded, or holds control characters.
+    """
+    usual = _USUAL.fullmatch(query)
+    if usual is not None:
+        ad_id, user_id, impression_id = usual.groups()
+        return ClickParams(
+            ad_id.decode("ascii"),
+            None if user_id is None else user_id.decode("ascii"),
+            None if impression_id is None else impression_id.decode("ascii"),
+        )
+    return _parse_pairs(query)
+
+
+def _parse_pairs(query: bytes) -> ClickParams:
+    found: dict[str, str] = {}
+    for pair in query.split(b"&"):
+        name, _, value = pair.partition(b"=")
+        field = _FIELDS.get(name)
+        if field is None:
+            # A name may be percent-encoded too, and must not smuggle in a second ad_id.
+            if b"%" not in name:
+                continue
+            field = _FIELDS.get(unquote_to_bytes(name))
+            if field is None:
+                continue
+        if field in found:
+            raise InvalidValueError(field, "is given more than once")
+        found[field] = _decode(field, value)
+    if "ad_id" not in found:
+        raise InvalidValueError("ad_id", "is missing")
+    return ClickParams(found["ad_id"], found.get("user_id"), found.get("impression_id"))
+
+
+def _decode(field: str, value: bytes) -> str:
+    if b"%" in value or b"+" in value:
+        if _BAD_ESCAPE.search(value):
+            raise InvalidValueError(field, "has a % that is not followed by two hex digits")
+        value = unquote_to_bytes(value.replace(b"+", b" "))
+    if not value:
+        raise InvalidValueError(field, "is empty")
+    if len(value) > ID_BYTES_MAX:
+        raise InvalidValueError(field, f"has {len(value)} bytes, more than {ID_BYTES_MAX}")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise InvalidValueError(field, "is not valid UTF-8") from None
+    # Nearly all values are printable, and asking that is much faster than a regular expression.
+    if not text.isprintable() and _CONTROL.search(text):
+        raise InvalidValueError(field, "has a control character")
+    return text

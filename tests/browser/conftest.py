@@ -1,0 +1,85 @@
+"""A real Chromium, a system behind the page, and tabs that fail a test by what they saw."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from adtally.clock import SYSTEM_CLOCK
+from adtally.counting import MINUTE_MS
+from browser.fake_api import STATIC, FakeApi
+from browser.system import System
+from browser.visit import Visit, new_context
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+TIMEOUT_MS = 10_000
+
+OpenVisit = Callable[..., Visit]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.fail("no chromium on PATH: `apt-get install chromium` (the page is tested in a real browser)")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeApi]:
+    """The stand-in, for tests in which the system fails."""
+    if not (STATIC / "index.html").exists():
+        pytest.fail(f"{STATIC} does not hold the page: run `make web`")
+    api = FakeApi()
+    now_ms = SYSTEM_CLOCK.now_ms()
+    for number in range(20):
+        api.click_at("ad_spring", f"user{number % 15}", now_ms - (number % 10) * MINUTE_MS)
+    api.reject("ad_spring", "duplicate", 4)
+    api.reject("ad_spring", "bot", 1)
+    api.start()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def system(fake: FakeApi) -> System:
+    """The system whose page is tested."""
+    return fake
+
+
+@pytest.fixture
+def visits(browser: Browser, system: System) -> Iterator[OpenVisit]:
+    """Opens tabs, each with a profile of its own, and afterwards looks at what they noted."""
+    opened: list[Visit] = []
+
+    def open_visit(
+        *, dark: bool = False, phone: bool = False, bypass_csp: bool = False, refusals_expected: tuple[int, ...] = ()
+    ) -> Visit:
+        context = new_context(browser, dark=dark, phone=phone, bypass_csp=bypass_csp)
+        context.set_default_timeout(TIMEOUT_MS)
+        opened.append(Visit(system, context, set(refusals_expected)))
+        return opened[-1]
+
+    yield open_visit
+    problems = [problem for visit in opened for problem in visit.problems()]
+    for visit in opened:
+        visit.context.close()
+    assert problems == []
+
+
+@pytest.fixture
+def visit(visits: OpenVisit) -> Visit:
+    """One tab on a desk."""
+    return visits()

@@ -1,0 +1,116 @@
+import pytest
+from playwright.sync_api import Request, expect
+
+from adtally.clock import SYSTEM_CLOCK
+from browser.fake_api import FakeApi
+from browser.visit import Visit
+
+
+def test_the_numbers_move_after_a_click(visit: Visit) -> None:
+    visit.open()
+    page = visit.page
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
+    clicks = int(visit.figure("Clicks"))
+    users = int(visit.figure("Unique users"))
+    visit.system.click(visit.system.ads[0].ad_id, "newcomer")
+    expect(page.locator(".figure", has_text="Clicks").locator("dd")).to_have_text(str(clicks + 1))
+    expect(page.locator(".figure", has_text="Unique users").locator("dd")).to_have_text(str(users + 1))
+
+
+def test_without_a_choice_the_most_clicked_ad_is_shown(visit: Visit) -> None:
+    for number in range(40):
+        visit.system.click(visit.system.ads[1].ad_id, f"user{number}")
+    page = visit.open()
+    expect(page.get_by_role("combobox", name="Ad")).to_have_value(visit.system.ads[1].name)
+    assert f"ad={visit.system.ads[1].ad_id}" in page.url
+
+
+def test_without_a_top_list_the_first_ad_is_shown(fake: FakeApi, visit: Visit) -> None:
+    fake.without_top = True
+    visit.refusals_expected.add(404)
+    page = visit.open()
+    expect(page.get_by_role("combobox", name="Ad")).to_have_value("Autumn coats 1")
+
+
+def test_the_quality_panel_accounts_for_every_request(fake: FakeApi, visit: Visit) -> None:
+    page = visit.open("?ad=ad_spring")
+    panel = page.get_by_role("region", name="What became of every request")
+    expect(panel).to_contain_text("25 received")
+    expect(panel.locator("dl > div")).to_contain_text(["Counted as clicks", "Duplicates", "Bots and crawlers"])
+    expect(panel.locator("dl > div").first).to_contain_text("80%")
+
+
+def test_an_ad_without_clicks_shows_the_command_that_makes_one(visit: Visit) -> None:
+    quiet = visit.system.ads[1].ad_id
+    page = visit.open(f"?ad={quiet}")
+    expect(page.get_by_text("No clicks in the last hour")).to_be_visible()
+    command = f"curl -i -A Mozilla/5.0 '{visit.system.click_url}/click?ad_id={quiet}&user_id=alice'"
+    expect(page.locator("pre")).to_have_text(command)
+    visit.system.click(quiet, "alice")
+    expect(page.get_by_role("slider")).to_be_visible()
+    expect(page.locator("pre")).to_have_count(0)
+
+
+def test_a_key_without_ads_is_told_how_to_import_some_and_then_sees_them(fake: FakeApi, visit: Visit) -> None:
+    ads, fake.ads = fake.ads, []
+    page = visit.open()
+    expect(page.get_by_text("adtally ads import ads.csv")).to_be_visible()
+    fake.ads = ads
+    expect(page.get_by_role("slider")).to_be_visible()
+
+
+def test_an_unknown_ad_is_named_and_another_can_be_chosen(visit: Visit) -> None:
+    visit.refusals_expected.add(404)
+    page = visit.open("?ad=ad_typo")
+    expect(page.get_by_role("alert")).to_contain_text("No ad “ad_typo”")
+    picker = page.get_by_role("combobox", name="Ad")
+    picker.click()
+    picker.fill(visit.system.ads[0].name)
+    picker.press("Enter")
+    expect(page.get_by_role("slider")).to_be_visible()
+
+
+def test_requests_of_one_kind_never_overlap(fake: FakeApi, visit: Visit) -> None:
+    # Slower than the interval. Counted in the browser, which itself lets equal requests wait for each other.
+    fake.delay_s = 1.2
+    underway, most = 0, 0
+
+    def note(request: Request, change: int) -> None:
+        nonlocal underway, most
+        if "/metrics" in request.url:
+            underway += change
+            most = max(most, underway)
+
+    visit.page.on("request", lambda request: note(request, 1))
+    visit.page.on("requestfinished", lambda request: note(request, -1))
+    page = visit.open("?ad=ad_spring&range=15m")
+    for _ in range(3):
+        with page.expect_response(lambda response: "/metrics" in response.url):
+            pass
+    assert most == 1
+
+
+def test_a_hidden_tab_asks_nothing_and_a_shown_one_at_once(visit: Visit) -> None:
+    page = visit.page
+    page.clock.install()
+    visit.open()
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide, arg=True)
+    page.wait_for_load_state("networkidle")
+    before = len(visit.requests)
+    page.clock.run_for(60_000)
+    assert len(visit.requests) == before
+    with page.expect_request(lambda request: "/metrics" in request.url):
+        page.evaluate(hide, arg=False)
+
+
+@pytest.mark.parametrize("ahead_ms", [3 * 3_600_000, 3 * 365 * 86_400_000], ids=["3 hours", "3 years"])
+def test_a_reader_whose_clock_is_wrong_sees_the_right_numbers_at_once(visit: Visit, ahead_ms: int) -> None:
+    # The API refuses a question about the far future.
+    visit.refusals_expected.add(400)
+    visit.page.clock.install(time=(SYSTEM_CLOCK.now_ms() + ahead_ms) / 1000)
+    visit.open(f"?ad={visit.system.ads[0].ad_id}")
+    expect(visit.page.get_by_text("Live, numbers as of")).to_be_visible()
+    assert visit.figure("Clicks") != "0"
