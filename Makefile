@@ -4,7 +4,10 @@ UV := .tools/bin/uv
 RUN := .venv/bin
 UV_VERSION := 0.13.9
 
-.PHONY: setup demo test check bench clean lock format
+PAGE := src/adtally/serve/static/index.html
+WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
+
+.PHONY: setup web demo test check bench clean lock format
 
 setup: .venv/.ready
 
@@ -35,15 +38,25 @@ check: setup
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/mypy
 
-test: check
+# The page: its parts come from npm, locked; what is built goes into the package.
+web: $(PAGE)
+
+web/node_modules/.ready: web/package.json web/package-lock.json web/.npmrc
+	cd web && npm ci --silent
+	touch $@
+
+$(PAGE): web/node_modules/.ready $(WEB_SOURCES)
+	cd web && npm run --silent check && npm run --silent build
+
+test: check web
 	$(RUN)/python -m pytest
 
-demo: setup
+demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)
 
-bench: setup
+bench: setup web
 	$(RUN)/python -m bench $(BENCH_FLAGS)
 
 clean:
-	rm -rf .venv .tools build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools web/node_modules src/adtally/serve/static build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

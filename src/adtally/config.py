@@ -45,6 +45,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_public: bool = False
     """Answer `/-/metrics` to other hosts too."""
     ad_cache_entries: Positive = 200_000
+    counted_agents: tuple[str, ...] = ("curl/",)
+    """Starts of user agents that are no bots whatever the kept list says: a click tried by hand shows. [] in earnest."""
     secure_cookie: bool = False
     """Mark the `adt_uid` cookie Secure: right wherever the edge is reached by https."""
 
@@ -108,7 +110,7 @@ def load(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Lo
 
     Raises ConfigError that names the value and its origin.
     """
-    return overlay(_read_toml(file), str(file), dict(os.environ), flags or {})  # noqa: TID251 - this is the one place
+    return overlay(read_toml(file), str(file), dict(os.environ), flags or {})  # noqa: TID251 - this is the one place
 
 
 def overlay(
@@ -146,7 +148,8 @@ def _section(name: str) -> type[msgspec.Struct]:
     return type(getattr(Config(), name))
 
 
-def _read_toml(file: Path | None) -> Mapping[str, Any]:
+def read_toml(file: Path | None) -> Mapping[str, Any]:
+    """Give a configuration file's content, nothing for None. Raises ConfigError if it is missing or no TOML."""
     if file is None:
         return {}
     try:

@@ -1,20 +1,32 @@
 """Which system a command talks to: the one that runs on `--data-dir`, or the one at `--url`."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar
 
 import click
-import httpx
 import msgspec
 
 from adtally.config import environment_value
 from adtally.errors import AdtallyError, NotFoundError, StoreUnavailableError, UsageError
 from adtally.folder import DataFolder
 
+if TYPE_CHECKING:
+    import httpx
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 DEFAULT_DATA_DIR = Path("adtally-data")
+RATE_LIMIT_WAITS_MAX = 30
+
+
+class Where(TypedDict):
+    """What `target_options` hands to a command, for `resolve`."""
+
+    data_dir: Path
+    url: str | None
+    key: str | None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,17 +50,36 @@ class Target(msgspec.Struct, frozen=True):
 class ApiClient:
     """Calls the API and turns its problem details into errors that a person can read."""
 
-    def __init__(self, api_url: str, key: str | None) -> None:
+    def __init__(self, api_url: str, key: str | None, sleep: Callable[[float], None] = time.sleep) -> None:
+        # Imported here: `adtally COMMAND --help` need not wait for it.
+        import httpx
+
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         # trust_env is off: a proxy of the environment has no business between a command and its own system.
+        self._sleep = sleep
         self.http = httpx.Client(base_url=api_url, headers=headers, timeout=60.0, trust_env=False)
 
-    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
-        """Send a request and give its successful answer. Raises AdtallyError with the problem's text."""
-        try:
-            response = self.http.request(method, path, **arguments)
-        except httpx.TransportError as error:
-            raise StoreUnavailableError(f"{self.http.base_url} does not answer ({error}): is it running?") from None
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def request(self, method: str, path: str, **arguments: Any) -> "httpx.Response":  # noqa: ANN401 - httpx's own
+        """Send a request and give its successful answer. Raises AdtallyError with the problem's text.
+
+        Where the API says that the key asks too often, as an export of millions of ads does, it waits as it is told.
+        """
+        import httpx
+
+        for _ in range(RATE_LIMIT_WAITS_MAX):
+            try:
+                response = self.http.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                raise StoreUnavailableError(f"{self.http.base_url} does not answer ({error}): is it running?") from None
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            self._sleep(float(response.headers.get("Retry-After", "1")))
         if response.is_success:
             return response
         detail = _problem_text(response)
@@ -70,7 +101,7 @@ class ApiClient:
         return msgspec.json.decode(answer.content)
 
 
-def _problem_text(response: httpx.Response) -> str:
+def _problem_text(response: "httpx.Response") -> str:
     try:
         problem = msgspec.json.decode(response.content)
         return str(problem.get("detail") or problem["title"])
@@ -89,6 +120,13 @@ def target_options(function: Decorated) -> Decorated:
     ):
         function = option(function)
     return function
+
+
+def config_file_of(folder: DataFolder, given: Path | None) -> Path | None:
+    """Give the configuration file of a folder: what --config says, else the folder's own if it has one."""
+    if given is None and folder.config.exists():
+        return folder.config
+    return given
 
 
 def resolve(data_dir: Path, url: str | None, key: str | None) -> Target:

@@ -50,12 +50,19 @@ class ClickJudge:
     """Decides about clicks. Knows ads, user agents and recent people from bounded caches."""
 
     def __init__(
-        self, replica: AdReplica, clients: Clients, users: NewUsers, ad_cache_entries: int, *, event_header: bool
+        self,
+        replica: AdReplica,
+        clients: Clients,
+        users: NewUsers,
+        ad_cache_entries: int,
+        *,
+        event_header: bool,
+        counted_agents: tuple[str, ...] = (),
     ) -> None:
         self._replica: Final = replica
         self._clients: Final = clients
         self._users: Final = users
-        self._agents: Final = Agents()
+        self._agents: Final = Agents(counted_agents)
         self._event_header: Final = event_header
         self._ads: FifoCache[str, CachedAd] = FifoCache(ad_cache_entries)
 

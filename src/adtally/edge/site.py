@@ -61,7 +61,12 @@ class EdgeSite:
         self._clients: Final = Clients(config.trusted_proxies)
         users = NewUsers(secure=config.secure_cookie)
         self.judge: Final = ClickJudge(
-            replica, self._clients, users, config.ad_cache_entries, event_header=config.event_header
+            replica,
+            self._clients,
+            users,
+            config.ad_cache_entries,
+            event_header=config.event_header,
+            counted_agents=config.counted_agents,
         )
         self.commit: Final[GroupCommit[Reply]] = GroupCommit(
             config.pending_events_max,

@@ -34,8 +34,10 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
 class Agents:
     """Reads user agents, and remembers what it read: people share theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: tuple[str, ...] = ()) -> None:
+        """`counted` are starts of user agents that are no bots whatever the list says."""
         self._crawlers = Crawlers()
+        self._counted = counted
         self._known: FifoCache[bytes, Agent] = FifoCache(AGENT_CACHE_ENTRIES)
 
     def read(self, user_agent: bytes) -> Agent:
@@ -45,7 +47,7 @@ class Agents:
 
     def _read(self, user_agent: bytes) -> Agent:
         text = user_agent.decode("utf-8", "ignore")
-        bot = self._crawlers.match(text)
+        bot = not text.startswith(self._counted) and self._crawlers.match(text)
         return Agent(text, bot, "bot" if bot else device_of(text))
 
 

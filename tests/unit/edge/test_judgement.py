@@ -56,7 +56,9 @@ def test_a_device_is_told_by_its_user_agent(user_agent: str) -> None:
 
 
 def test_what_is_remembered_about_user_agents_is_bounded() -> None:
-    agents = Agents()
+    agents = Agents(counted=("curl/",))
+    assert not agents.read(b"curl/8.5.0").bot
+    assert Agents().read(b"curl/8.5.0").bot
     for number in range(AGENT_CACHE_ENTRIES + 10):
         agents.read(b"%d" % number)
     assert len(agents._known) == AGENT_CACHE_ENTRIES

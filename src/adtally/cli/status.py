@@ -1,0 +1,117 @@
+"""`adtally status`: every part's health, lag and position."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+import click
+import msgspec
+
+from adtally.cli.tables import print_table
+from adtally.cli.target import ApiClient, Target, Where, resolve, target_options
+from adtally.errors import AdtallyError
+
+if TYPE_CHECKING:
+    from adtally.folder import RunInfo
+
+LAG_MS_MAX: Final = 10_000
+"""Above this the stream is behind: it flushes each second, and reads heartbeats several times a second."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part of the system: whether it is well, and what is to be said about it."""
+
+    part: str
+    healthy: bool
+    detail: str
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The whole system. `api` is what /v1/status answered, None if it did not."""
+
+    healthy: bool
+    parts: list[Part]
+    restarts: dict[str, int]
+    api: dict[str, Any] | None
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@target_options
+def command(as_json: bool, **where: Unpack[Where]) -> None:
+    """Show every part's health, lag and position; exit 1 if something is not well."""
+    target = resolve(**where)
+    client = target.client()
+    with client.http:
+        seen = overview(target, client)
+    if as_json:
+        click.echo(msgspec.json.encode(seen))
+    else:
+        rows = [(part.part, "ok" if part.healthy else "FAILS", part.detail) for part in seen.parts]
+        print_table(("part", "health", ""), rows, {"ok": "green", "FAILS": "bold red"})
+    if not seen.healthy:
+        sys.exit(1)
+
+
+def overview(target: Target, client: ApiClient) -> Overview:
+    """Ask every part that can be reached."""
+    run = target.folder.running() if target.click_url is not None else None
+    parts: list[Part] = [] if run is None else _processes(run)
+    if target.click_url is not None:
+        edges = ApiClient(target.click_url, None)
+        with edges.http:
+            parts.append(_ready("edges", edges))
+    parts.append(_ready("api", client))
+    api: dict[str, Any] | None = None
+    try:
+        api = client.get("/v1/status")
+        parts += _stores(api)
+    except AdtallyError as error:
+        parts.append(Part("status", False, str(error)))
+    return Overview(all(part.healthy for part in parts), parts, {} if run is None else run.restarts, api)
+
+
+def _processes(run: "RunInfo") -> list[Part]:
+    found = [Part("supervisor", _alive(run.supervisor_pid), f"pid {run.supervisor_pid}, version {run.version}")]
+    for name, pid in sorted(run.pids.items()):
+        restarts = run.restarts.get(name, 0)
+        again = "" if restarts == 0 else f", restarted {restarts} time{'s' if restarts > 1 else ''}"
+        found.append(Part(name, _alive(pid), f"pid {pid}{again}"))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _ready(name: str, client: ApiClient) -> Part:
+    try:
+        client.request("GET", "/-/readyz")
+    except AdtallyError as error:
+        return Part(name, False, str(error))
+    return Part(name, True, f"{str(client.http.base_url).rstrip('/')} is ready")
+
+
+def _stores(api: dict[str, Any]) -> list[Part]:
+    parts = [Part(name, api[name]["healthy"], api[name]["reason"] or "answers") for name in ("store", "registry")]
+    stream, lag_ms = api["stream"], api["lag_ms"]
+    if stream is None or lag_ms is None:
+        return [*parts, Part("stream", False, "has not reported since the API started")]
+    parts.append(
+        Part(
+            "stream",
+            lag_ms <= LAG_MS_MAX,
+            f"{lag_ms / 1000:.1f} s behind; {stream['events']:,} events, {stream['duplicates']:,} duplicates, "
+            f"{stream['late']:,} late",
+        )
+    )
+    letters = stream["dead_letters"]
+    # They are kept, and nothing waits for them: a matter for a person, not a failure of a part.
+    parts.append(Part("dead letters", True, "none" if letters == 0 else f"{letters:,} could not be parsed"))
+    return parts + [Part(f"log {name}", True, f"at {at}") for name, at in sorted(stream["positions"].items())]
