@@ -12,7 +12,9 @@ Logger = structlog.typing.FilteringBoundLogger
 def configure_logging(role: str) -> None:
     """Set the process up to log to standard error, each line naming the role."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

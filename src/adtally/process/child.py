@@ -19,7 +19,7 @@ from adtally.errors import AdtallyError
 from adtally.folder import DataFolder
 from adtally.telemetry import configure_logging, log
 
-EXIT_S_MAX: Final = 4.0
+EXIT_S_MAX: Final = 1.5
 """How long a child may take to end once its supervisor is gone."""
 
 

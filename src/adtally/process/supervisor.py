@@ -28,6 +28,7 @@ from adtally.telemetry import log
 
 SILENT_S_MAX: Final = 5.0
 STOP_S_MAX: Final = 10.0
+PREDECESSOR_S_MAX: Final = 5.0
 READY_S_MAX: Final = 60.0
 RESTART_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 CRASH_LOOP_S: Final = 60.0
@@ -144,10 +145,11 @@ class Supervisor:
         self.api_url = ""
         self._started_ms = SYSTEM_CLOCK.now_ms()
         self._sockets: list[socket.socket] = []
+        self._predecessor_died = folder.run_info.exists()
 
     async def run(self, stop: asyncio.Event, on_ready: "asyncio.Future[None] | None" = None) -> None:
         """Run until `stop` is set; `on_ready` is resolved once both addresses answer. Raises AdtallyError."""
-        self._prepare()
+        await self._prepare()
         tasks = [asyncio.create_task(child.run()) for child in self.children.values()]
         try:
             await self._until_ready(stop)
@@ -179,7 +181,7 @@ class Supervisor:
         )
         replace_file(self.folder.run_info, msgspec.json.encode(info))
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         folder, config = self.folder, self.config
         self._first_key()
         metrics = folder.run / "metrics"
@@ -187,11 +189,11 @@ class Supervisor:
         metrics.mkdir(parents=True)
         workers = config.edge.workers or max(1, (os.cpu_count() or 1) // 2)
         wiring.prepare_logs(folder, workers)
-        api = self._listen(config.serve.host, config.serve.port, "--api-port")
-        intake = self._listen("127.0.0.1", 0, "")
+        api = await self._listen(config.serve.host, config.serve.port, "--api-port")
+        intake = await self._listen("127.0.0.1", 0, "")
         click_port, edges = config.edge.port, []
         for _ in range(workers):
-            edges.append(self._listen(config.edge.host, click_port, "--click-port", shared=True))
+            edges.append(await self._listen(config.edge.host, click_port, "--click-port", shared=True))
             click_port = edges[0].getsockname()[1]
         self.click_url, self.api_url, live_url = _url(edges[0]), _url(api), _url(intake)
         token = secrets.token_urlsafe(32)
@@ -209,7 +211,18 @@ class Supervisor:
             key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
             replace_file(self.folder.admin_key, f"{key}\n".encode(), mode=0o600)
 
-    def _listen(self, host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
+    async def _listen(self, host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
+        deadline_s = SYSTEM_CLOCK.monotonic_s() + PREDECESSOR_S_MAX
+        while True:
+            try:
+                return self._bind(host, port, flag, shared=shared)
+            except AdtallyError:
+                # After a kill of the supervisor alone, its children still end; otherwise somebody else has the port.
+                if not self._predecessor_died or SYSTEM_CLOCK.monotonic_s() > deadline_s:
+                    raise
+                await asyncio.sleep(0.1)
+
+    def _bind(self, host: str, port: int, flag: str, *, shared: bool) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,0 +1,61 @@
+"""The API and the page as one ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import groupby
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.serve.dispatch import Dispatcher
+from adtally.serve.docs import docs_routes
+from adtally.serve.endpoints import ENDPOINTS
+from adtally.serve.frame import Frame, request_id_of
+from adtally.serve.meter import Meter
+from adtally.serve.operations import operations_routes
+from adtally.serve.pages import page_routes
+from adtally.serve.problems import INTERNAL, kind_of, problem_response
+from adtally.serve.services import Services
+from adtally.telemetry import log
+
+__all__ = ["Services", "build_app"]
+
+
+def build_app(services: Services) -> Starlette:
+    """Give the application. Its lifespan, where the server runs one, ends the threads that it started."""
+    dispatcher = Dispatcher(services)
+    meter = Meter(services.clock, services.progress)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        dispatcher.close()
+
+    api = [
+        dispatcher.route(path, {endpoint.method: endpoint for endpoint in endpoints})
+        for path, endpoints in groupby(ENDPOINTS, lambda endpoint: endpoint.path)
+    ]
+    operations = operations_routes(
+        services.ready, meter, dispatcher.pools["registry"], metrics_public=services.config.metrics_public
+    )
+    app = Starlette(
+        routes=[*api, *operations, *docs_routes(ENDPOINTS), *page_routes()],
+        middleware=[Middleware(Frame, clock=services.clock, meter=meter)],
+        exception_handlers={HTTPException: _refuse, AdtallyError: _refuse},
+        lifespan=lifespan,
+    )
+    # An address has one form; a redirect would hide that a caller has the other.
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if kind_of(error) is INTERNAL:
+        raise error
+    if isinstance(error, StoreUnavailableError):
+        log.warning("a store does not answer", request_id=request_id_of(request), error=str(error))
+    return problem_response(error, request_id_of(request))

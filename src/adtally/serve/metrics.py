@@ -1,0 +1,164 @@
+"""GET /metrics: an ad's clicks and unique users, bucket by bucket."""
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from adtally.buckets import Buckets, buckets
+from adtally.event import DEVICES
+from adtally.olap.port import USERS_METHOD, USERS_STANDARD_ERROR, AggregateQuery
+from adtally.serve.caller import Call
+from adtally.serve.endpoint import Download, NoBody
+from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
+from adtally.serve.table_csv import csv_file
+from adtally.serve.values import rfc3339
+
+
+class MetricsParams(msgspec.Struct, frozen=True):
+    """What /metrics is asked."""
+
+    ad_id: AdId
+    start: Start
+    end: End
+    granularity: Grain = "minute"
+    timezone: Zone = UTC
+    group_by: Annotated[
+        tuple[Literal["device"], ...],
+        Meta(description="A row for each device in each bucket, those without clicks included."),
+    ] = ()
+    format: Literal["json", "csv"] = "json"
+
+
+class MetricsRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket, or one device's part of it. Its timestamp is where the bucket begins."""
+
+    timestamp: str
+    device: str | UnsetType = UNSET
+    clicks: int
+    unique_users: int
+    status: Literal["provisional", "final"]
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The whole range as one; `unique_users` is no sum of the buckets', a person counts once."""
+
+    clicks: int
+    unique_users: int
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    """An ad's numbers. Buckets without clicks are there, with 0, up to now.
+
+    The first and the last bucket count only what lies inside the range.
+    """
+
+    ad_id: str
+    metrics: list[MetricsRow]
+    totals: Totals
+    as_of: str | None
+    """Everything that was clicked before is in these numbers, but for late arrivals; null before the first count."""
+    final_through: str | None
+    """Buckets that end by then are final; null if none are."""
+    granularity: Grain
+    timezone: str
+    unique_users_method: str
+    unique_users_error: float
+    """Standard error of `unique_users`, relative; small numbers are exact."""
+
+
+def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
+    """Answer GET /metrics."""
+    asked = call.params
+    call.caller.visible_ad(asked.ad_id, call.services.registry)
+    span = whole_minutes(asked.start, asked.end, call.now_ms, asked.granularity, asked.timezone)
+    found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
+    # Before the tables are read: what comes in meanwhile may be seen, but is not promised.
+    as_of_ms = call.services.progress.as_of_ms
+    rows = _rows(call, found)
+    clicks = sum(row.clicks for row in rows)
+    answer = Metrics(
+        ad_id=asked.ad_id,
+        metrics=rows,
+        totals=Totals(clicks, min(clicks, _unique_users(call, found))),
+        as_of=None if as_of_ms is None else rfc3339(as_of_ms),
+        final_through=None,
+        granularity=asked.granularity,
+        timezone=asked.timezone.key,
+        unique_users_method=USERS_METHOD,
+        unique_users_error=USERS_STANDARD_ERROR,
+    )
+    return _as_csv(answer) if asked.format == "csv" else answer
+
+
+def _rows(call: Call[MetricsParams, NoBody], found: Buckets) -> list[MetricsRow]:
+    by_device = bool(call.params.group_by)
+    cells = _cells(call, found)
+    stamps = timestamps(found, call.params.timezone)
+    if not by_device:
+        return [
+            MetricsRow(timestamp=stamp, clicks=clicks, unique_users=users, status="provisional")
+            for stamp, (clicks, users) in zip(
+                stamps, (cells.get((index,), (0, 0)) for index in range(len(stamps))), strict=True
+            )
+        ]
+    devices = [*DEVICES, *sorted({str(group[1]) for group in cells} - {*DEVICES})]
+    rows = []
+    for index, stamp in enumerate(stamps):
+        for device in devices:
+            clicks, users = cells.get((index, device), (0, 0))
+            rows.append(
+                MetricsRow(timestamp=stamp, device=device, clicks=clicks, unique_users=users, status="provisional")
+            )
+    return rows
+
+
+def _cells(call: Call[MetricsParams, NoBody], found: Buckets) -> dict[tuple[str | int, ...], tuple[int, int]]:
+    """Give clicks and users by bucket index and, if asked for, device."""
+    if not found.starts_ms:
+        return {}
+    query = AggregateQuery(
+        tenant=call.caller.tenant,
+        edges_ms=found.edges_ms,
+        group_by=("bucket", *call.params.group_by),
+        measures=("clicks", "users"),
+        ad_ids=(call.params.ad_id,),
+        outcomes=("counted",),
+    )
+    return {row.group: (row.clicks, row.users) for row in call.services.reader.aggregate(query)}
+
+
+def _unique_users(call: Call[MetricsParams, NoBody], found: Buckets) -> int:
+    if not found.starts_ms:
+        return 0
+    query = AggregateQuery(
+        tenant=call.caller.tenant,
+        edges_ms=(found.edges_ms[0], found.edges_ms[-1]),
+        measures=("clicks", "users"),
+        ad_ids=(call.params.ad_id,),
+        outcomes=("counted",),
+    )
+    return sum(row.users for row in call.services.reader.aggregate(query))
+
+
+def timestamps(found: Buckets, zone: ZoneInfo) -> list[str]:
+    """Give the beginnings of buckets as they are written in answers."""
+    return [rfc3339(start_ms, zone) for start_ms in found.starts_ms]
+
+
+def _as_csv(answer: Metrics) -> Download:
+    by_device = any(row.device is not UNSET for row in answer.metrics)
+    header = ["ad_id", "timestamp", *(["device"] if by_device else []), "clicks", "unique_users", "status"]
+    rows = (
+        [
+            answer.ad_id,
+            row.timestamp,
+            *([row.device] if isinstance(row.device, str) else []),
+            row.clicks,
+            row.unique_users,
+            row.status,
+        ]
+        for row in answer.metrics
+    )
+    return csv_file(f"metrics-{answer.ad_id}", header, rows)

@@ -1,0 +1,128 @@
+"""The API's description (OpenAPI 3.1), made from the table of endpoints and the types that they name."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from adtally import __version__
+from adtally.serve import problems
+from adtally.serve.endpoint import Endpoint, Lines, NoBody
+from adtally.serve.problems import Kind, Problem
+from adtally.serve.values import SCHEMAS
+
+Json = dict[str, Any]
+
+_REFERENCE: Final = "#/components/schemas/{name}"
+_DESCRIPTION: Final = """Exact clicks and unique users of ads.
+
+Errors are problem details (RFC 9457): `type` is a stable address, `field` names the parameter to blame, `instance` is
+the request's id, which the `X-Request-Id` header of every answer has too."""
+
+
+def document(endpoints: Sequence[Endpoint[Any, Any]]) -> Json:
+    """Give the document as JSON values."""
+    types: list[Any] = [Problem, *(endpoint.answer for endpoint in endpoints)]
+    types += [endpoint.body for endpoint in endpoints if endpoint.body not in (NoBody, Lines)]
+    types += [endpoint.line for endpoint in endpoints if endpoint.line is not None]
+    _, schemas = msgspec.json.schema_components(types, schema_hook=_schema, ref_template=_REFERENCE)
+    paths: Json = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "adtally",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "An API key: `adtally keys create`."}
+            },
+            "responses": {kind.name: _problem_answer(kind) for kind in problems.KINDS},
+        },
+    }
+
+
+def parameters(endpoint: Endpoint[Any, Any]) -> list[Json]:
+    """Give an endpoint's parameters as OpenAPI has them."""
+    fields = msgspec.structs.fields(endpoint.params)
+    schemas, _ = msgspec.json.schema_components([field.type for field in fields], schema_hook=_schema)
+    found = []
+    for field, full in zip(fields, schemas, strict=True):
+        schema = _without_null(full)
+        in_path = field.encode_name in endpoint.path_params
+        parameter: Json = {"name": field.encode_name, "in": "path" if in_path else "query", "required": field.required}
+        if "description" in schema:
+            parameter["description"] = schema.pop("description")
+        if schema.get("type") == "array":
+            parameter |= {"style": "form", "explode": False}
+        if not field.required and field.default not in (None, (), ""):
+            schema["default"] = field.default if isinstance(field.default, int) else str(field.default)
+        found.append(parameter | {"schema": schema})
+    return found
+
+
+def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
+    """Give the kinds of problems that an endpoint may answer with."""
+    found = [problems.INVALID, problems.UNAUTHENTICATED]
+    if endpoint.who == "admin":
+        found.append(problems.FORBIDDEN)
+    found += endpoint.refusals
+    if endpoint.body is not NoBody:
+        found.append(problems.TOO_LARGE)
+    return [*found, problems.RATE_LIMITED, problems.INTERNAL, problems.UNAVAILABLE]
+
+
+def _operation(endpoint: Endpoint[Any, Any]) -> Json:
+    answer: Json = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
+    content: Json = {"application/json": answer}
+    if any(field.encode_name == "format" for field in msgspec.structs.fields(endpoint.params)):
+        content["text/csv"] = {"schema": {"type": "string"}}
+    found: Json = {
+        "operationId": endpoint.handler.__name__,
+        "summary": endpoint.summary,
+        "parameters": parameters(endpoint),
+        "responses": {
+            str(endpoint.status): {"description": "Done.", "content": content},
+            **{str(kind.status): {"$ref": f"#/components/responses/{kind.name}"} for kind in kinds(endpoint)},
+        },
+    }
+    permission = "Needs an admin's key." if endpoint.who == "admin" else ""
+    if description := " ".join(part for part in (endpoint.description, permission) if part):
+        found["description"] = description
+    if endpoint.body is Lines and endpoint.line is not None:
+        line = _REFERENCE.format(name=endpoint.line.__name__)
+        schema = {"type": "string", "description": f"One object a line, each as {line}."}
+        found["requestBody"] = {"required": True, "content": {"application/x-ndjson": {"schema": schema}}}
+    elif endpoint.body is not NoBody:
+        schema = {"$ref": _REFERENCE.format(name=endpoint.body.__name__)}
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return found
+
+
+def _problem_answer(kind: Kind) -> Json:
+    schema = {"$ref": _REFERENCE.format(name=Problem.__name__)}
+    return {
+        "description": f"{kind.title}. {kind.advice}",
+        "content": {problems.MEDIA_TYPE: {"schema": schema}},
+    }
+
+
+def _schema(kind: type) -> Json:
+    return SCHEMAS[kind]
+
+
+def _without_null(schema: Json) -> Json:
+    """Give a parameter's schema without null, which a query string cannot say."""
+    members = [member for member in schema.get("anyOf", ()) if member != {"type": "null"}]
+    if len(members) == 1:
+        schema = {**schema, **members[0]}
+        del schema["anyOf"]
+    return dict(schema)

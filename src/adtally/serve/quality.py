@@ -1,0 +1,57 @@
+"""GET /v1/quality: what became of every event."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from adtally.errors import InvalidValueError
+from adtally.event import VERDICTS
+from adtally.olap.port import AggregateQuery
+from adtally.serve.caller import Call
+from adtally.serve.endpoint import NoBody
+from adtally.serve.ranges import AdId, AdvertiserId, End, Start, whole_minutes
+from adtally.serve.values import rfc3339
+
+
+class QualityParams(msgspec.Struct, frozen=True):
+    """What /v1/quality is asked: about one ad, one advertiser, or everything that the key sees."""
+
+    start: Start
+    end: End
+    ad_id: AdId | None = None
+    advertiser_id: AdvertiserId | None = None
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """Every event has one outcome: `received` is `counted` and `duplicate` and the sum of `invalid`."""
+
+    received: int
+    counted: int
+    duplicate: int
+    invalid: Annotated[dict[str, int], Meta(description="By reason: head, prefetch, bot, paused_ad.")]
+    as_of: str | None
+
+
+def get_quality(call: Call[QualityParams, NoBody]) -> Quality:
+    """Answer GET /v1/quality."""
+    asked = call.params
+    if asked.ad_id is not None and asked.advertiser_id is not None:
+        raise InvalidValueError("advertiser_id", "cannot be given together with ad_id: an ad has one advertiser")
+    registry = call.services.registry
+    tenant = call.caller.tenant_for(asked.advertiser_id, registry)
+    if asked.ad_id is not None:
+        call.caller.visible_ad(asked.ad_id, registry)
+    span = whole_minutes(asked.start, asked.end, call.now_ms)
+    as_of_ms = call.services.progress.as_of_ms
+    query = AggregateQuery(
+        tenant=tenant,
+        edges_ms=(span.start_ms, span.end_ms),
+        group_by=("outcome",),
+        ad_ids=() if asked.ad_id is None else (asked.ad_id,),
+    )
+    found = {str(row.group[0]): row.clicks for row in call.services.reader.aggregate(query)}
+    received = sum(found.values())
+    counted, duplicate = found.pop("counted", 0), found.pop("duplicate", 0)
+    invalid = {verdict: 0 for verdict in VERDICTS if verdict != "ok"} | found
+    return Quality(received, counted, duplicate, invalid, None if as_of_ms is None else rfc3339(as_of_ms))

@@ -1,0 +1,100 @@
+"""GET /v1/series: the clicks of many ads at once, for tools."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from adtally.buckets import buckets
+from adtally.errors import InvalidValueError
+from adtally.olap.port import AggregateQuery, AggregateRow
+from adtally.serve.caller import Call
+from adtally.serve.endpoint import NoBody, Streamed
+from adtally.serve.metrics import timestamps
+from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
+from adtally.serve.values import rfc3339
+
+ROWS_MAX: Final = 1_000_000
+CHUNK_ROWS: Final = 1_000
+"""Encoded in one go: about half a millisecond in which no other thread runs."""
+
+Group = Literal["advertiser_id", "campaign_id", "ad_id", "device"]
+
+
+class SeriesParams(msgspec.Struct, frozen=True):
+    """What /v1/series is asked."""
+
+    start: Start
+    end: End
+    granularity: Grain = "minute"
+    timezone: Zone = UTC
+    group_by: Annotated[
+        tuple[Group, ...], Meta(description="Separated by commas; a row for each combination that has clicks.")
+    ] = ()
+    ad_id: AdId | None = None
+
+
+class SeriesRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket of one group. Only the fields that were asked for in `group_by` are there."""
+
+    timestamp: str
+    advertiser_id: str | UnsetType = UNSET
+    campaign_id: str | UnsetType = UNSET
+    ad_id: str | UnsetType = UNSET
+    device: str | UnsetType = UNSET
+    clicks: int
+    unique_users: int
+
+
+class Series(msgspec.Struct, frozen=True):
+    """Rows by time and then by group. What has no clicks is absent."""
+
+    as_of: str | None
+    series: list[SeriesRow]
+
+
+def get_series(call: Call[SeriesParams, NoBody]) -> Streamed:
+    """Answer GET /v1/series."""
+    asked = call.params
+    if asked.ad_id is not None:
+        call.caller.visible_ad(asked.ad_id, call.services.registry)
+    span = whole_minutes(asked.start, asked.end, call.now_ms, asked.granularity, asked.timezone)
+    found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
+    as_of_ms = call.services.progress.as_of_ms
+    rows: Sequence[AggregateRow] = ()
+    if found.starts_ms:
+        query = AggregateQuery(
+            tenant=call.caller.tenant,
+            edges_ms=found.edges_ms,
+            group_by=("bucket", *asked.group_by),
+            measures=("clicks", "users"),
+            ad_ids=() if asked.ad_id is None else (asked.ad_id,),
+            outcomes=("counted",),
+            limit=ROWS_MAX + 1,
+        )
+        rows = call.services.reader.aggregate(query)
+    if len(rows) > ROWS_MAX:
+        raise InvalidValueError("end", f"the answer has more than {ROWS_MAX:,} rows: ask for less time at once")
+    stamps = timestamps(found, asked.timezone)
+    return Streamed(_chunks(None if as_of_ms is None else rfc3339(as_of_ms), rows, stamps, asked.group_by))
+
+
+def _chunks(
+    as_of: str | None, rows: Sequence[AggregateRow], stamps: list[str], group_by: tuple[Group, ...]
+) -> Iterator[bytes]:
+    """Give a Series in pieces of CHUNK_ROWS rows."""
+    encode = msgspec.json.Encoder().encode
+    yield b'{"as_of":' + encode(as_of) + b',"series":['
+    for begin in range(0, len(rows), CHUNK_ROWS):
+        part = [
+            SeriesRow(
+                timestamp=stamps[int(row.group[0])],
+                clicks=row.clicks,
+                unique_users=row.users,
+                **dict(zip(group_by, map(str, row.group[1:]), strict=True)),
+            )
+            for row in rows[begin : begin + CHUNK_ROWS]
+        ]
+        yield (b"," if begin else b"") + encode(part)[1:-1]
+    yield b"]}"

@@ -1,0 +1,77 @@
+"""GET /v1/status and /v1/about: what runs here, how it is, how far it has come."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from adtally import __version__
+from adtally.counting import COUNTING_VERSION, MINUTE_MS
+from adtally.errors import StoreUnavailableError
+from adtally.olap.port import EVERYONE, AggregateQuery
+from adtally.serve.ads import NoParams
+from adtally.serve.caller import Call
+from adtally.serve.endpoint import NoBody
+from adtally.serve.values import rfc3339
+from adtally.stream.port import StreamReport
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One part's health; `reason` says what is wrong."""
+
+    healthy: bool
+    reason: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The API's view of the system."""
+
+    version: str
+    counting_version: int
+    now: str
+    as_of: str | None
+    """Everything that was clicked before is counted; null if the stream has not reported since the API's start."""
+    lag_ms: int | None
+    """From `as_of` to now."""
+    store: Part
+    registry: Part
+    not_ready: list[str]
+    stream: StreamReport | None
+
+
+class About(msgspec.Struct, frozen=True):
+    """What this server is, and where clicks go."""
+
+    version: str
+    click_url: str | None
+
+
+def get_status(call: Call[NoParams, NoBody]) -> Status:
+    """Answer GET /v1/status."""
+    services = call.services
+    as_of_ms = services.progress.as_of_ms
+    # The smallest question that goes all the way: a minute in which nothing was ever counted.
+    nothing = AggregateQuery(tenant=EVERYONE, edges_ms=(0, MINUTE_MS))
+    return Status(
+        version=__version__,
+        counting_version=COUNTING_VERSION,
+        now=rfc3339(call.now_ms),
+        as_of=None if as_of_ms is None else rfc3339(as_of_ms),
+        lag_ms=None if as_of_ms is None else max(0, call.now_ms - as_of_ms),
+        store=_health(lambda: services.reader.aggregate(nothing)),
+        registry=_health(services.registry.ping),
+        not_ready=services.ready(),
+        stream=services.progress.report,
+    )
+
+
+def get_about(call: Call[NoParams, NoBody]) -> About:
+    """Answer GET /v1/about."""
+    return About(__version__, call.services.click_url)
+
+
+def _health(ask: Callable[[], object]) -> Part:
+    try:
+        ask()
+    except StoreUnavailableError as error:
+        return Part(False, str(error))
+    return Part(True)

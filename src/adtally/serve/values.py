@@ -1,0 +1,100 @@
+"""Values of query parameters that have a form of their own: times, zones, ids. And how times are written."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from adtally.errors import InvalidValueError
+from adtally.registry.rules import check_id
+
+_EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")
+_RFC3339: Final = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)"
+    r"(?P<offset>[Zz]|[-+ ][0-9]{2}:[0-9]{2})?"
+)
+
+
+class Instant(int):
+    """A time, as UTC epoch milliseconds."""
+
+    __slots__ = ()
+
+
+class Id(str):
+    """The id of an ad, an advertiser, a key. The parser gives plain text: encoders know no subclasses."""
+
+    __slots__ = ()
+
+
+def parse_instant(text: str) -> Instant:
+    """Give a time from RFC 3339 with an offset, or from epoch seconds. Raises ValueError saying what is wrong."""
+    if _EPOCH.fullmatch(text):
+        if _MILLISECONDS.fullmatch(text):
+            raise ValueError(f"{text!r} looks like milliseconds: give epoch seconds")
+        return Instant(int(float(text) * 1000))
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no time: give RFC 3339 such as 2026-11-23T10:00:00Z, or epoch seconds")
+    if match["offset"] is None:
+        raise ValueError(f"{text!r} has no offset: end it with Z or, for instance, +01:00")
+    # In a query string an unescaped `+` means a space, and nothing else could stand here.
+    offset = match["offset"].upper().replace(" ", "+")
+    try:
+        at = datetime.fromisoformat(f"{match['date']}T{match['time']}{offset}")
+        return Instant(at.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time: {error}") from None
+
+
+def parse_zone(text: str) -> ZoneInfo:
+    """Give a time zone by its IANA name. Raises ValueError."""
+    names = _zone_names()
+    if text in names:
+        return ZoneInfo(text)
+    by_lower = {name.lower(): name for name in names}
+    near = get_close_matches(text.lower(), by_lower, 1)
+    hint = f"did you mean {by_lower[near[0]]}?" if near else "give an IANA name such as Europe/Berlin"
+    raise ValueError(f"{text!r} is no time zone: {hint}")
+
+
+def parse_id(text: str) -> str:
+    """Give an id. Raises ValueError unless it is 1 to 128 bytes without control characters."""
+    try:
+        check_id("id", text)
+    except InvalidValueError as error:
+        raise ValueError(error.reason) from None
+    return text
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {Instant: parse_instant, ZoneInfo: parse_zone, Id: parse_id}
+
+SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
+    Instant: {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "number", "minimum": 946_684_800, "description": "Epoch seconds."},
+        ]
+    },
+    ZoneInfo: {"type": "string", "description": "An IANA time zone."},
+    Id: {"type": "string", "minLength": 1, "maxLength": 128},
+}
+
+
+def rfc3339(ts_ms: int, zone: ZoneInfo | None = None) -> str:
+    """Give a time as RFC 3339: UTC with Z, other zones with their offset; milliseconds only where there are some."""
+    if ts_ms % 1000 == 0:
+        # Thousands of these make an answer: without a float and a precision they take half the time.
+        text = datetime.fromtimestamp(ts_ms // 1000, zone or UTC).isoformat()
+    else:
+        text = datetime.fromtimestamp(ts_ms / 1000, zone or UTC).isoformat(timespec="milliseconds")
+    return text[:-6] + "Z" if zone is None or zone.key == "UTC" else text

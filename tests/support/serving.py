@@ -1,0 +1,154 @@
+"""The real API on a free port, over a registry file and the OLAP store in plain Python."""
+
+import socket
+import threading
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import httpx
+import uvicorn
+
+from adtally.clock import SYSTEM_CLOCK
+from adtally.config import ServeConfig
+from adtally.counting import minute_of
+from adtally.olap.port import LiveRows, OlapReader
+from adtally.registry.port import Ad, Registry
+from adtally.registry.sql import SqlRegistry
+from adtally.serve.app import Services, build_app
+from adtally.serve.progress import Progress
+from adtally.stream.port import StreamReport
+from support.memory_olap import MemoryOlap
+
+DEADLINE_S = 10
+
+
+def ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+NOW_MS = ms("2026-11-23T12:00:30Z")
+
+
+class SetClock:
+    """Shows what a test sets."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.at_ms = now_ms
+        self.at_s = 1_000.0
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+    def monotonic_s(self) -> float:
+        return self.at_s
+
+
+def report(as_of_ms: int) -> StreamReport:
+    return StreamReport(
+        as_of_ms=as_of_ms,
+        reported_ms=as_of_ms,
+        events=10,
+        duplicates=1,
+        late=0,
+        dead_letters=0,
+        dedup_entries=3,
+        open_cells=2,
+        positions={"edge-0": "0001"},
+    )
+
+
+class Served:
+    """A running API. `admin` is a client with an admin's key; `as_advertiser` gives one with an advertiser's."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: ServeConfig | None = None,
+        reader: OlapReader | None = None,
+        registry: Registry | None = None,
+        click_url: str | None = None,
+    ) -> None:
+        self.clock = SetClock()
+        self.olap = MemoryOlap()
+        self.registry: Registry = registry or SqlRegistry.open(folder / "registry.db")
+        self.progress = Progress()
+        self.reasons: list[str] = []
+        self._clicks: dict[tuple[str, str, str, int, str, str, str], list[str]] = defaultdict(list)
+        services = Services(
+            reader=reader or self.olap,
+            registry=self.registry,
+            clock=self.clock,
+            config=config or ServeConfig(),
+            progress=self.progress,
+            ready=lambda: self.reasons,
+            click_url=click_url,
+        )
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._server = uvicorn.Server(uvicorn.Config(build_app(services), log_config=None, access_log=False, ws="none"))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
+        self._clients: list[httpx.Client] = []
+        self.anonymous = self.client(None)
+        self.admin_key = self.registry.create_key(None, NOW_MS).key
+        self.admin = self.client(self.admin_key)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline_s = SYSTEM_CLOCK.monotonic_s() + DEADLINE_S
+        while not self._server.started:
+            assert self._thread.is_alive(), "the API did not start"
+            assert SYSTEM_CLOCK.monotonic_s() < deadline_s, f"the API did not start in {DEADLINE_S} s"
+            self._thread.join(0.005)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+        self.registry.close()
+
+    def client(self, key: str | None) -> httpx.Client:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        client = httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        self._clients.append(client)
+        return client
+
+    def as_advertiser(self, advertiser_id: str) -> httpx.Client:
+        return self.client(self.registry.create_key(advertiser_id, NOW_MS).key)
+
+    def ad(self, ad_id: str, advertiser_id: str, campaign_id: str = "") -> None:
+        self.registry.upsert_ads([Ad(ad_id, advertiser_id, "https://shop.example/", campaign_id)])
+
+    def click(
+        self,
+        ad_id: str,
+        user_id: str,
+        at: str,
+        *,
+        advertiser: str = "acme",
+        campaign: str = "",
+        device: str = "desktop",
+        outcome: str = "counted",
+        shard: str = "all",
+    ) -> None:
+        """Count one event, as a stream would tell the store: with the cell's running total."""
+        minute_s = minute_of(ms(at)) // 1000
+        so_far = self._clicks[advertiser, campaign, ad_id, minute_s, device, outcome, shard]
+        so_far.append(user_id)
+        self.olap.append_live(
+            LiveRows(
+                advertiser_id=[advertiser],
+                campaign_id=[campaign],
+                ad_id=[ad_id],
+                minute_s=[minute_s],
+                device=[device],
+                outcome=[outcome],
+                shard=[shard],
+                clicks=[len(so_far)],
+                users=[[user_id] if outcome == "counted" else []],
+            )
+        )

@@ -1,0 +1,109 @@
+"""`adtally metrics` and `adtally status` against a running API."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from adtally.buckets import Granularity
+from adtally.cli import metrics, status
+from adtally.clock import SYSTEM_CLOCK
+from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.traffic.fetch import rfc3339
+from support.serving import Served, report
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with Served(tmp_path) as served:
+        served.clock.at_ms = SYSTEM_CLOCK.now_ms()
+        served.ad("ad_1", "acme")
+        served.click("ad_1", "ann", rfc3339(served.clock.at_ms - 600_000))
+        served.click("ad_1", "bob", rfc3339(served.clock.at_ms - 600_000))
+        served.progress.update(report(served.clock.at_ms - 400))
+        yield served
+
+
+def run(served: Served, *arguments: str) -> Result:
+    command = {"metrics": metrics.command, "status": status.command}[arguments[0]]
+    return CliRunner().invoke(command, [*arguments[1:], "--url", served.url, "--key", served.admin_key])
+
+
+def test_metrics_shows_the_last_hour_by_minute_and_the_total(served: Served) -> None:
+    result = run(served, "metrics", "ad_1")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["time", "clicks", "unique", "users", "status"]
+    assert len(lines) in (62, 63)
+    assert lines[-1].split() == ["total", "2", "2"]
+    assert result.stderr.startswith("complete up to ")
+
+
+def test_metrics_as_json_is_the_apis_answer(served: Served) -> None:
+    result = run(served, "metrics", "ad_1", "--since", "2d", "--timezone", "Asia/Kolkata", "--json")
+    answer = msgspec.json.decode(result.stdout)
+    assert answer["totals"] == {"clicks": 2, "unique_users": 2}
+    assert answer["granularity"] == "hour"
+    assert answer["metrics"][0]["timestamp"].endswith(":00:00+05:30")
+
+
+def test_metrics_of_an_unknown_ad_says_so(served: Served) -> None:
+    assert isinstance(run(served, "metrics", "nothing").exception, AdtallyError)
+
+
+@pytest.mark.parametrize("since", ["0h", "1", "h", "1y", "-1h", "1.5h"])
+def test_a_time_that_is_none_is_wrong_use(served: Served, since: str) -> None:
+    result = run(served, "metrics", "ad_1", "--since", since)
+    assert result.exit_code == 2
+    assert "is no duration" in result.output
+
+
+@pytest.mark.parametrize(
+    ("minutes", "granularity"),
+    [(90, "minute"), (91, "hour"), (72 * 60, "hour"), (7 * 24 * 60, "day"), (365 * 24 * 60, "month")],
+)
+def test_the_granularity_fits_the_range(minutes: int, granularity: Granularity) -> None:
+    assert metrics.fitting(minutes * 60_000) == granularity
+
+
+def test_status_of_a_healthy_system_is_zero(served: Served) -> None:
+    result = run(served, "status")
+    assert result.exit_code == 0, result.output
+    assert {line.split()[0] for line in result.stdout.splitlines()} >= {"api", "store", "registry", "stream"}
+    assert "FAILS" not in result.stdout
+
+
+def test_status_as_json_has_the_lags_and_positions(served: Served) -> None:
+    seen = msgspec.json.decode(run(served, "status", "--json").stdout)
+    assert seen["healthy"] is True
+    assert seen["api"]["lag_ms"] == 400
+    assert seen["api"]["stream"]["positions"] == {"edge-0": "0001"}
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_status_is_one_when_the_stream_is_behind(served: Served, as_json: tuple[str, ...]) -> None:
+    served.clock.at_ms += 60_000
+    result = run(served, "status", *as_json)
+    assert result.exit_code == 1
+    assert "60.4 s behind" in result.stdout
+
+
+def test_status_is_one_when_the_api_is_not_ready(served: Served) -> None:
+    served.reasons.append("the store is being migrated")
+    result = run(served, "status")
+    assert result.exit_code == 1
+    assert "the store is being migrated" in result.stdout
+
+
+def test_status_of_a_system_that_does_not_answer_is_one(served: Served, tmp_path: Path) -> None:
+    key = served.admin_key
+    result = CliRunner().invoke(status.command, ["--url", "http://127.0.0.1:1", "--key", key])
+    assert result.exit_code == 1
+    assert "does not answer" in result.stdout
+
+
+def test_metrics_of_a_system_that_does_not_answer_is_an_error() -> None:
+    result = CliRunner().invoke(metrics.command, ["ad_1", "--url", "http://127.0.0.1:1", "--key", "k"])
+    assert isinstance(result.exception, StoreUnavailableError)

@@ -1,0 +1,204 @@
+"""The table of what each address refuses, and with which field to blame."""
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from adtally.serve.endpoints import ENDPOINTS
+from support.serving import Served
+
+GOOD: dict[str, dict[str, str]] = {
+    "/metrics": {"ad_id": "ad_1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/quality": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/series": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/top": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/ads": {},
+    "/v1/campaigns": {},
+    "/v1/advertisers": {},
+    "/v1/keys": {},
+    "/v1/status": {},
+    "/v1/about": {},
+    "/v1/ads/ad_1": {},
+}
+
+BAD_TIMES = [
+    ("", "is no time"),
+    ("yesterday", "is no time"),
+    ("2026-11-23", "is no time"),
+    ("2026-11-23T10:00:00", "has no offset"),
+    ("2026-11-23T10:00:00+1", "is no time"),
+    ("2026-02-30T10:00:00Z", "is no time"),
+    ("2026-11-23T24:30:00Z", "is no time"),
+    ("2026-11-23T10:00:00+99:00", "is no time"),
+    ("-5", "is no time"),
+    ("1e9", "is no time"),
+    ("NaN", "is no time"),
+    ("1790000000000", "looks like milliseconds"),
+    ("١٧٩٠٠٠٠٠٠٠", "is no time"),
+]
+RANGED = ("/metrics", "/v1/quality", "/v1/series", "/v1/top")
+
+TABLE: list[tuple[str, str, str, str]] = [
+    *[(path, field, text, reason) for path in RANGED for field in ("start", "end") for text, reason in BAD_TIMES],
+    *[(path, "start", "1999-12-31T23:59:59Z", "before 2000") for path in RANGED],
+    *[(path, "end", "2026-11-25T00:00:01Z", "after tomorrow") for path in RANGED],
+    *[(path, "end", "2099-01-01T00:00:00Z", "the latest is 2026-11-25T00:00:00Z") for path in RANGED],
+    *[(path, "end", "2026-11-23T10:00:00Z", "later than start") for path in RANGED],
+    *[(path, "end", "2026-11-23T09:00:00Z", "later than start") for path in RANGED],
+    ("/metrics", "ad_id", "", "is empty"),
+    ("/metrics", "ad_id", "x" * 129, "129 bytes"),
+    ("/metrics", "ad_id", "é" * 65, "130 bytes"),
+    ("/metrics", "ad_id", "a\nb", "control character"),
+    ("/metrics", "ad_id", "a\0b", "control character"),
+    ("/metrics", "granularity", "fortnight", "'fortnight' is none of"),
+    ("/metrics", "granularity", "", "is none of"),
+    ("/metrics", "granularity", "MINUTE", "is none of"),
+    ("/metrics", "timezone", "", "is no time zone"),
+    ("/metrics", "timezone", "europe/berlin", "did you mean Europe/Berlin?"),
+    ("/metrics", "timezone", "Europe/Berlni", "did you mean Europe/Berlin?"),
+    ("/metrics", "timezone", "../../etc/passwd", "is no time zone"),
+    ("/metrics", "timezone", "/etc/localtime", "is no time zone"),
+    ("/metrics", "timezone", "Europe", "is no time zone"),
+    ("/metrics", "timezone", "+01:00", "is no time zone"),
+    ("/metrics", "group_by", "ad_id", "is none of device"),
+    ("/metrics", "group_by", "", "is none of device"),
+    ("/metrics", "group_by", "device,device", "twice"),
+    ("/metrics", "format", "xml", "is none of"),
+    ("/v1/quality", "ad_id", "", "is empty"),
+    ("/v1/quality", "advertiser_id", "", "is empty"),
+    ("/v1/series", "granularity", "second", "is none of"),
+    ("/v1/series", "timezone", "Mars/Olympus", "is no time zone"),
+    ("/v1/series", "group_by", "outcome", "is none of"),
+    ("/v1/series", "group_by", "ad_id,", "is none of"),
+    ("/v1/series", "ad_id", "\x7f", "control character"),
+    ("/v1/top", "by", "money", "is none of"),
+    ("/v1/top", "of", "users", "is none of"),
+    ("/v1/top", "limit", "0", "not between 1 and 1000"),
+    ("/v1/top", "limit", "1001", "not between 1 and 1000"),
+    ("/v1/top", "limit", "9" * 40, "no whole number"),
+    ("/v1/top", "limit", "ten", "no whole number"),
+    ("/v1/top", "limit", "1.5", "no whole number"),
+    ("/v1/top", "limit", "", "no whole number"),
+    ("/v1/ads", "limit", "0", "not between"),
+    ("/v1/ads", "limit", "1001", "not between"),
+    ("/v1/ads", "advertiser_id", "", "is empty"),
+    ("/v1/campaigns", "limit", "-1", "not between"),
+    ("/v1/campaigns", "advertiser_id", "a\tb", "control character"),
+    ("/v1/advertisers", "limit", "many", "no whole number"),
+    *[(path, "unheard_of", "1", "is no parameter") for path in GOOD],
+    ("/v1/ads/ad_1", "ad_id", "ad_2", "is no parameter"),
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with Served(tmp_path_factory.mktemp("refusals")) as served:
+        served.ad("ad_1", "acme")
+        yield served
+
+
+def assert_refused(answer: httpx.Response, field: str, reason: str) -> None:
+    problem = answer.json()
+    assert answer.status_code == 400, problem
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["field"] == field
+    assert reason in problem["detail"]
+    assert problem["type"] == "/docs#problem-invalid-value"
+    assert problem["instance"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("path", "field", "value", "reason"), TABLE)
+def test_a_bad_value_is_refused_by_name(served: Served, path: str, field: str, value: str, reason: str) -> None:
+    assert_refused(served.admin.get(path, params={**GOOD[path], field: value}), field, reason)
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_good_values_are_not_refused(served: Served, path: str) -> None:
+    assert served.admin.get(path, params=GOOD[path]).status_code == 200
+
+
+def test_the_table_leaves_no_get_address_out() -> None:
+    in_code = {endpoint.path.replace("{ad_id}", "ad_1") for endpoint in ENDPOINTS if endpoint.method == "GET"}
+    assert in_code == GOOD.keys()
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path in GOOD for name in GOOD[path]])
+def test_a_needed_value_that_is_missing_is_refused(served: Served, path: str, name: str) -> None:
+    rest = {key: value for key, value in GOOD[path].items() if key != name}
+    assert_refused(served.admin.get(path, params=rest), name, "is missing")
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path in GOOD for name in GOOD[path]])
+def test_a_repeated_value_is_refused(served: Served, path: str, name: str) -> None:
+    pairs = urlencode([*GOOD[path].items(), (name, GOOD[path][name])])
+    assert_refused(served.admin.get(f"{path}?{pairs}"), name, "more than once")
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "reason"),
+    [
+        ("ad_id=%zz", "query", "%25"),
+        ("ad_id=a%2", "query", "%25"),
+        ("ad_id=%ff", "ad_id", "UTF-8"),
+        ("ad_id=%ed%a0%80", "ad_id", "UTF-8"),
+        ("%ff=1", "query", "UTF-8"),
+        ("ad_id", "ad_id", "is empty"),
+    ],
+)
+def test_a_query_that_is_not_well_written_is_refused(served: Served, query: str, field: str, reason: str) -> None:
+    assert_refused(served.admin.get(f"/metrics?start=1790000000&end=1790000060&{query}"), field, reason)
+
+
+def test_more_than_ten_thousand_buckets_are_refused(served: Served) -> None:
+    for path in ("/metrics", "/v1/series"):
+        params = {**GOOD[path], "start": "2026-11-01T00:00:00Z"}
+        assert_refused(served.admin.get(path, params=params), "end", "more than 10,000 buckets")
+
+
+def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
+    params = {**GOOD["/v1/quality"], "ad_id": "ad_1", "advertiser_id": "acme"}
+    assert_refused(served.admin.get("/v1/quality", params=params), "advertiser_id", "together with ad_id")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field", "reason"),
+    [
+        ("PATCH", "/v1/ads/ad_1", b"", "body", "not valid JSON"),
+        ("PATCH", "/v1/ads/ad_1", b"{", "body", "not valid JSON"),
+        ("PATCH", "/v1/ads/ad_1", b'{"name": "\xff"}', "body", ""),
+        ("PATCH", "/v1/ads/ad_1", b"[]", "body", "Expected `object`"),
+        ("PATCH", "/v1/ads/ad_1", b"{}", "body", "changes nothing"),
+        ("PATCH", "/v1/ads/ad_1", b'{"advertiser_id": "other"}', "body", "advertiser_id"),
+        ("PATCH", "/v1/ads/ad_1", b'{"status": "asleep"}', "status", "asleep"),
+        ("PATCH", "/v1/ads/ad_1", b'{"name": 5}', "name", "Expected `str`"),
+        ("PATCH", "/v1/ads/ad_1", b'{"name": null}', "name", "Expected `str`"),
+        ("PATCH", "/v1/ads/ad_1", b'{"landing_url": "javascript:alert(1)"}', "landing_url", "http"),
+        ("PATCH", "/v1/ads/ad_1?force=1", b'{"name": "x"}', "force", "is no parameter"),
+        ("POST", "/v1/keys", b"", "body", "not valid JSON"),
+        ("POST", "/v1/keys", b"{}", "body", "missing required field `advertiser_id`"),
+        ("POST", "/v1/keys", b'{"advertiser_id": ""}', "advertiser_id", "is empty"),
+        ("POST", "/v1/keys", b'{"advertiser_id": 7}', "advertiser_id", "Expected"),
+        ("POST", "/v1/keys", b'{"advertiser_id": null, "admin": true}', "body", "unknown field `admin`"),
+        ("POST", "/v1/ads/import", b"{}\n" * 10_001, "body", "more than 10,000 lines"),
+        ("DELETE", "/v1/keys/a%0ab", b"", "key_id", "control character"),
+    ],
+)
+def test_a_bad_body_is_refused(served: Served, method: str, path: str, body: bytes, field: str, reason: str) -> None:
+    assert_refused(served.admin.request(method, path, content=body), field, reason)
+
+
+def test_refusals_change_nothing(served: Served) -> None:
+    before = served.registry.ad("ad_1")
+    served.admin.patch("/v1/ads/ad_1", content=b'{"name": "new", "landing_url": "ftp://x"}')
+    assert served.registry.ad("ad_1") == before
+
+
+def test_every_parameter_of_every_get_address_has_a_bad_value_in_the_table() -> None:
+    tried = {(path, field) for path, field, _, _ in TABLE}
+    for endpoint in ENDPOINTS:
+        if endpoint.method == "GET":
+            path = endpoint.path.replace("{ad_id}", "ad_1")
+            names = set(endpoint.params.__struct_fields__) - {"after"}
+            assert {name for name in names if (path, name) not in tried} == set(), path
