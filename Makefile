@@ -7,7 +7,8 @@ UV_VERSION := 0.13.9
 PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
-.PHONY: setup web demo test check bench clean lock format
+.PHONY: setup web browser install-chromium demo test test-unit test-contracts test-simulation test-browser test-system \
+  chaos check bench clean lock format
 
 setup: .venv/.ready
 
@@ -48,8 +49,37 @@ web/node_modules/.ready: web/package.json web/package-lock.json web/.npmrc
 $(PAGE): web/node_modules/.ready $(WEB_SOURCES)
 	cd web && npm run --silent check && npm run --silent build
 
-test: check web
-	$(RUN)/python -m pytest
+# The browser tests need a Chromium on PATH; where there is none and apt-get is, it is installed.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || $(MAKE) --no-print-directory install-chromium
+
+install-chromium:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+
+PYTEST := $(RUN)/python -m pytest
+
+test-unit: setup
+	$(PYTEST) tests/unit tests/property tests/test_tidy.py
+
+test-contracts: setup
+	$(PYTEST) tests/contracts
+
+test-simulation: setup
+	$(PYTEST) tests/simulation
+
+test-browser: setup web browser
+	$(PYTEST) tests/browser
+
+test-system: setup web
+	$(PYTEST) -s tests/system
+
+test: check test-unit test-contracts test-simulation test-browser test-system
+
+# The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
+chaos: setup web
+	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
+	$(PYTEST) tests/simulation --simulations 1000 $(CHAOS_FLAGS)
 
 demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)

@@ -11,7 +11,8 @@ import msgspec
 from adtally.cli.target import resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError
-from adtally.traffic.fetch import rfc3339, verify
+from adtally.serve.values import rfc3339
+from adtally.traffic.fetch import verify
 from adtally.traffic.truth import TruthFile
 from adtally.traffic.verify import Difference, Verification, expect
 

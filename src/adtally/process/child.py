@@ -58,9 +58,11 @@ def _run(spec: ChildSpec) -> None:
     folder = DataFolder(Path(spec.data_dir))
     sockets = [socket.socket(fileno=descriptor) for descriptor in spec.descriptors]
     if spec.role == "edge":
-        _run_loop(lambda stop: wiring.run_edge_role(folder, spec.config, spec.index, sockets[0], stop, _ready, _beat))
+        run_until_sigterm(
+            lambda stop: wiring.run_edge_role(folder, spec.config, spec.index, sockets[0], stop, _ready, _beat)
+        )
     elif spec.role == "store":
-        _run_loop(
+        run_until_sigterm(
             lambda stop: wiring.run_store_role(
                 folder, spec.config, sockets[0], sockets[1], spec.token, spec.click_url, stop, _ready, _beat
             )
@@ -71,7 +73,9 @@ def _run(spec: ChildSpec) -> None:
         wiring.run_counter_role(folder, spec.config, spec.live_url, spec.token, stopped, _ready, _beat)
 
 
-def _run_loop(role: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
+def run_until_sigterm(role: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
+    """Run a role on a loop of its own until SIGTERM sets its event."""
+
     async def until_stopped() -> None:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

@@ -24,6 +24,7 @@ from adtally.config import Config
 from adtally.errors import AdtallyError, DataFolderError
 from adtally.folder import DataFolder, RunInfo, replace_file
 from adtally.process.child import ChildSpec
+from adtally.process.sockets import listen, url_of
 from adtally.telemetry import log
 
 SILENT_S_MAX: Final = 5.0
@@ -195,7 +196,7 @@ class Supervisor:
         for _ in range(workers):
             edges.append(await self._listen(config.edge.host, click_port, "--click-port", shared=True))
             click_port = edges[0].getsockname()[1]
-        self.click_url, self.api_url, live_url = _url(edges[0]), _url(api), _url(intake)
+        self.click_url, self.api_url, live_url = url_of(edges[0]), url_of(api), url_of(intake)
         token = secrets.token_urlsafe(32)
         data_dir = str(folder.root)
         store = ChildSpec("store", 0, data_dir, config, (api.fileno(), intake.fileno()), self.click_url, token=token)
@@ -206,37 +207,23 @@ class Supervisor:
             self.children[name] = Child(name, ChildSpec("edge", index, data_dir, config, (sock.fileno(),)), self)
 
     def _first_key(self) -> None:
-        registry = wiring.open_registry(self.folder)
-        if not self.folder.admin_key.exists():
-            key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
+        if not self.folder.admin_key.exists() or not self.folder.registry.exists():
+            key = wiring.open_registry(self.folder).create_key(None, SYSTEM_CLOCK.now_ms()).key
             replace_file(self.folder.admin_key, f"{key}\n".encode(), mode=0o600)
 
     async def _listen(self, host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
         deadline_s = SYSTEM_CLOCK.monotonic_s() + PREDECESSOR_S_MAX
         while True:
             try:
-                return self._bind(host, port, flag, shared=shared)
+                sock = listen(host, port, flag, shared=shared)
             except AdtallyError:
                 # After a kill of the supervisor alone, its children still end; otherwise somebody else has the port.
                 if not self._predecessor_died or SYSTEM_CLOCK.monotonic_s() > deadline_s:
                     raise
                 await asyncio.sleep(0.1)
-
-    def _bind(self, host: str, port: int, flag: str, *, shared: bool) -> socket.socket:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            sock.bind((host, port))
-            sock.listen(4096)
-        except OSError as error:
-            sock.close()
-            raise AdtallyError(f"{host}:{port} cannot be used ({error.strerror}): choose another with {flag}") from None
-        sock.setblocking(False)
-        self._sockets.append(sock)
-        return sock
+            else:
+                self._sockets.append(sock)
+                return sock
 
     async def _until_ready(self, stop: asyncio.Event) -> None:
         deadline_s = SYSTEM_CLOCK.monotonic_s() + READY_S_MAX
@@ -263,13 +250,6 @@ def open_folder(path: Path) -> tuple[DataFolder, int]:
     except OSError as error:
         raise DataFolderError(f"{path} cannot be used as the data folder: {error}") from None
     return folder, folder.take_lock()
-
-
-def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - not a bind: the address under which this machine reaches itself
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _answers(url: str) -> bool:

@@ -5,10 +5,12 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from adtally.errors import ConflictError
+
 AdStatus = Literal["active", "paused", "archived"]
 
 
-class Ad(msgspec.Struct, frozen=True):
+class Ad(msgspec.Struct, frozen=True, gc=False):
     """One ad as operators see it. Ids are 1 to 128 bytes of UTF-8 without control characters."""
 
     ad_id: str
@@ -70,13 +72,31 @@ class UpsertResult(msgspec.Struct, frozen=True):
     unchanged: int
 
 
+class RefusedAd(msgspec.Struct, frozen=True):
+    """Why the ad at `index` (from 0) of a batch cannot be stored."""
+
+    index: int
+    reason: str
+
+
+class RefusedAdsError(ConflictError):
+    """Ads of a batch contradict what is stored; all of them are named, so that the rest can be given again."""
+
+    def __init__(self, refused: Sequence[RefusedAd]) -> None:
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        super().__init__(refused[0].reason + more)
+        self.refused = tuple(refused)
+
+
 class Registry(Protocol):
-    """The operators' side. Calls block; each is one transaction."""
+    """The operators' side. Calls block, and may come from any thread; each is one transaction."""
 
     def upsert_ads(self, ads: Sequence[Ad]) -> UpsertResult:
-        """Store ads, and the advertisers and campaigns they name where unknown.
+        """Store ads, and the advertisers and campaigns they name where unknown; of one ad twice, the last.
 
-        Raises InvalidValueError for the first ad that breaks a rule; then nothing of the batch is stored.
+        An ad and a campaign keep their advertiser: their history belongs to it. Everything else may change. Raises
+        InvalidValueError for the first ad that breaks a rule, RefusedAdsError for all that name another advertiser
+        than what is stored; then nothing of the batch is stored.
         """
         ...
 
@@ -124,12 +144,19 @@ class Registry(Protocol):
         """Return if the registry answers. Raises StoreUnavailableError."""
         ...
 
+    def close(self) -> None:
+        """Release what the registry holds open; it is not used afterwards."""
+        ...
+
 
 class AdReplica(Protocol):
     """The edge's side: local, read-only, fast, and current within a second."""
 
     def find(self, ad_id: str) -> AdTarget | None:
-        """Give an ad's target, None where unknown. Never blocks on a network."""
+        """Give an ad's target, None where unknown. Never blocks on a network.
+
+        Raises StoreUnavailableError where the local copy cannot be read now.
+        """
         ...
 
     def refresh(self) -> bool:

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from adtally.clock import Clock
 from adtally.counting import MINUTE_MS
 from adtally.errors import StoreUnavailableError
+from adtally.serve.values import parse_instant, rfc3339
 from adtally.traffic.verify import Cell, Expectation, Quality, Verification, compare
 
 POLL_S: Final = 0.2
@@ -59,7 +59,7 @@ def counted_cells(api: Api, start_ms: int, end_ms: int) -> dict[Cell, int]:
     for begin_ms in range(start_ms, end_ms, SERIES_MINUTES * MINUTE_MS):
         for point in _series(api, begin_ms, min(begin_ms + SERIES_MINUTES * MINUTE_MS, end_ms))["series"]:
             if point["clicks"]:
-                cells[point["ad_id"], epoch_ms(point["timestamp"])] = point["clicks"]
+                cells[point["ad_id"], parse_instant(point["timestamp"])] = point["clicks"]
     return cells
 
 
@@ -87,23 +87,13 @@ def active_ads(api: Api, number_max: int | None) -> list[str]:
     return found[:number_max]
 
 
-def rfc3339(at_ms: int) -> str:
-    """Give a time as RFC 3339 in UTC, with milliseconds where it has some."""
-    at = datetime.fromtimestamp(at_ms / 1_000, UTC)
-    return at.isoformat(timespec="milliseconds" if at_ms % 1_000 else "seconds").replace("+00:00", "Z")
-
-
-def epoch_ms(text: str | None) -> int:
-    """Give an RFC 3339 time in epoch milliseconds, 0 for none."""
-    return 0 if text is None else round(datetime.fromisoformat(text).timestamp() * 1_000)
-
-
 def _as_of_ms(api: Api) -> int:
     """Give the time up to which the numbers are complete, 0 where that is not known now."""
     try:
-        return epoch_ms(api.get("/v1/status")["as_of"])
+        as_of = api.get("/v1/status")["as_of"]
     except StoreUnavailableError:
         return 0
+    return 0 if as_of is None else parse_instant(as_of)
 
 
 def _series(api: Api, start_ms: int, end_ms: int) -> Any:  # noqa: ANN401 - JSON

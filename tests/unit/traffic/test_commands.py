@@ -17,7 +17,7 @@ from adtally.cli.verify import command as verify
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, click_key, minute_of
 from adtally.errors import UsageError
-from adtally.traffic.fetch import epoch_ms, rfc3339
+from adtally.serve.values import parse_instant, rfc3339
 
 
 class SmallAdtally(ThreadingHTTPServer):
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
             return {"received": server.received, **parts}
         if path == "/v1/status":
             return {"as_of": rfc3339(SYSTEM_CLOCK.now_ms() + MINUTE_MS)}
-        start_ms, end_ms = epoch_ms(query["start"][0]), epoch_ms(query["end"][0])
+        start_ms, end_ms = parse_instant(query["start"][0]), parse_instant(query["end"][0])
         series = [
             {"timestamp": rfc3339(minute), "ad_id": ad_id, "clicks": clicks, "unique_users": clicks}
             for (ad_id, minute), clicks in sorted(server.cells.items())

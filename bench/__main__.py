@@ -1,0 +1,40 @@
+"""`python -m bench`: measures what docs/benchmarks.md tells."""
+
+import sys
+from collections.abc import Callable
+
+import click
+
+from bench import edge, end_to_end, engine, load, visible
+from bench.results import Machine, Row, write
+
+MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
+    "edge": edge.measure,
+    "engine": engine.measure,
+    "end-to-end": end_to_end.measure,
+    "visible": visible.measure,
+    "load": load.measure,
+}
+
+
+@click.command(help="Measure adtally on this machine.")
+@click.option("--quick", is_flag=True, help="Short runs, to see that everything works.")
+@click.option("--only", type=click.Choice(list(MEASUREMENTS)), multiple=True, help="These measurements only.")
+@click.option("--write", "keep", is_flag=True, help="Put the table into docs/benchmarks.md.")
+def main(quick: bool, only: tuple[str, ...], keep: bool) -> None:
+    """Measure, print each row as soon as it is there."""
+    machine = Machine.here()
+    print(machine.sentence())
+    rows: list[Row] = []
+    for name in only or MEASUREMENTS:
+        for row in MEASUREMENTS[name](quick):
+            rows.append(row)
+            wanted = f"  (must {row.must}, aim {row.aim})" if row.must else ""
+            print(f"\n{row.what}\n  {row.result}{wanted}\n  {row.runs}")
+            sys.stdout.flush()
+    if keep:
+        write(rows, machine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""`adtally edge`: one edge worker alone, on a data folder, without a supervisor."""
+
+from pathlib import Path
+
+import click
+
+from adtally.cli.target import DEFAULT_DATA_DIR
+
+
+@click.command("edge", help="Run one edge worker alone, until SIGTERM. `adtally up` runs all roles together.")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DEFAULT_DATA_DIR, show_default=True, metavar="DIR")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file.  [default: DIR/config.toml]")
+@click.option("--index", type=click.IntRange(0, 255), default=0, help="Which of the folder's workers this one is.")
+def command(data_dir: Path, config_file: Path | None, index: int) -> None:
+    """Run the role."""
+    from adtally.process import alone
+
+    folder, config = alone.open_folder(data_dir, config_file, "edge")
+    alone.run_edge(folder, config, index)

@@ -1,0 +1,86 @@
+"""One role in a process of its own, without a supervisor: the commands `edge`, `stream` and `serve`."""
+
+import secrets
+import signal
+import threading
+from pathlib import Path
+
+import msgspec
+
+from adtally import wiring
+from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config, load
+from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.folder import DataFolder, replace_file
+from adtally.process.child import run_until_sigterm
+from adtally.process.sockets import listen, url_of
+from adtally.telemetry import configure_logging, log
+
+INTAKE_WAIT_S_MAX = 30.0
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """Where a store takes live rows in, for a stream that runs beside it."""
+
+    url: str
+    token: str
+
+
+def open_folder(data_dir: Path, config_file: Path | None, role: str) -> tuple[DataFolder, Config]:
+    """Prepare a data folder for a role that runs alone. Raises DataFolderError and ConfigError."""
+    folder = DataFolder(data_dir)
+    folder.prepare()
+    folder.log.mkdir(exist_ok=True)
+    (folder.run / "metrics").mkdir(parents=True, exist_ok=True)
+    configure_logging(role)
+    return folder, load(config_file or (folder.config if folder.config.exists() else None)).config
+
+
+def run_edge(folder: DataFolder, config: Config, index: int) -> None:
+    """Run one edge worker until SIGTERM. Raises AdtallyError."""
+    wiring.open_registry(folder)
+    sock = listen(config.edge.host, config.edge.port, "edge.port", shared=True)
+    started = lambda: log.info("the edge is ready", url=url_of(sock))  # noqa: E731 - as short as what it passes
+    run_until_sigterm(lambda stop: wiring.run_edge_role(folder, config, index, sock, stop, started, _nobody))
+
+
+def run_store(folder: DataFolder, config: Config) -> None:
+    """Run the API and the store until SIGTERM. Raises AdtallyError."""
+    if not folder.admin_key.exists():
+        key = wiring.open_registry(folder).create_key(None, SYSTEM_CLOCK.now_ms()).key
+        replace_file(folder.admin_key, f"{key}\n".encode(), mode=0o600)
+    api = listen(config.serve.host, config.serve.port, "serve.port")
+    intake = listen("127.0.0.1", 0, "")
+    token = secrets.token_urlsafe(32)
+    replace_file(folder.run / "intake.json", msgspec.json.encode(Intake(url_of(intake), token)), mode=0o600)
+    click_url = f"http://{config.edge.host}:{config.edge.port}"
+    started = lambda: log.info("the API is ready", url=url_of(api))  # noqa: E731 - as short as what it passes
+    run_until_sigterm(
+        lambda stop: wiring.run_store_role(folder, config, api, intake, token, click_url, stop, started, _nobody)
+    )
+
+
+def run_stream(folder: DataFolder, config: Config) -> None:
+    """Run the stream until SIGTERM, beside a store that runs on the same folder. Raises StoreUnavailableError."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    deadline_s = SYSTEM_CLOCK.monotonic_s() + INTAKE_WAIT_S_MAX
+    while (intake := _intake(folder)) is None:
+        if stop.wait(0.1) or SYSTEM_CLOCK.monotonic_s() > deadline_s:
+            raise StoreUnavailableError(f"no store runs on {folder.root}: start `adtally serve` first")
+    started = lambda: log.info("the stream is ready")  # noqa: E731 - as short as what it passes
+    wiring.run_counter_role(folder, config, intake.url, intake.token, stop, started, _nobody)
+
+
+def _intake(folder: DataFolder) -> Intake | None:
+    try:
+        return msgspec.json.decode((folder.run / "intake.json").read_bytes(), type=Intake)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise AdtallyError(f"{folder.run / 'intake.json'} is damaged ({error}): start `adtally serve` anew") from None
+
+
+def _nobody() -> None:
+    """Nobody listens to the beats of a role that runs alone."""
