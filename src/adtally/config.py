@@ -46,7 +46,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answer `/-/metrics` to other hosts too."""
     ad_cache_entries: Positive = 200_000
     counted_agents: tuple[str, ...] = ("curl/",)
-    """Starts of user agents that are no bots whatever the kept list says: a click tried by hand shows. [] in earnest."""
+    """Starts of user agents that are no bots whatever the kept list says, so that a click tried by hand shows."""
     secure_cookie: bool = False
     """Mark the `adt_uid` cookie Secure: right wherever the edge is reached by https."""
 

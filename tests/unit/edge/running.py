@@ -115,9 +115,9 @@ class ManualClock:
 
 def wait_until(condition: Callable[[], object], what: str = "") -> None:
     """Wait for a condition, and fail where it does not come."""
-    deadline = time.monotonic() + DEADLINE_S  # noqa: TID251
+    deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, f"did not happen in time: {what or condition}"  # noqa: TID251
+        assert time.monotonic() < deadline, f"did not happen in time: {what or condition}"
         threading.Event().wait(0.002)
 
 

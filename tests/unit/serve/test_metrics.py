@@ -17,7 +17,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
-def ask(served: Served, start: str, end: str, **more: str) -> Any:  # noqa: ANN401 - JSON
+def ask(served: Served, start: str, end: str, **more: str) -> Any:
     answer = served.admin.get("/metrics", params={"ad_id": "ad_1", "start": start, "end": end, **more})
     assert answer.status_code == 200, answer.text
     return answer.json()

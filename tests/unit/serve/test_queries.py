@@ -30,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served
 
 
-def ask(served: Served, path: str, **more: str) -> Any:  # noqa: ANN401 - JSON
+def ask(served: Served, path: str, **more: str) -> Any:
     answer = served.admin.get(path, params={**SPAN, **more})
     assert answer.status_code == 200, answer.text
     assert answer.json()["as_of"] == "2026-11-23T12:00:29.500Z"
