@@ -11,7 +11,7 @@ from adtally.buckets import Granularity
 from adtally.cli import metrics, status
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError, StoreUnavailableError
-from adtally.traffic.fetch import rfc3339
+from adtally.serve.values import rfc3339
 from support.serving import Served, report
 
 
