@@ -239,6 +239,12 @@ def _server(app: "Starlette") -> "uvicorn.Server":
             yield
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="auto", timeout_graceful_shutdown=5, ws="none"
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="auto",
+        timeout_graceful_shutdown=5,
+        ws="none",
+        server_header=False,
     )
     return Server(config)

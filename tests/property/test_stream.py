@@ -1,8 +1,8 @@
 """The stream against an oracle: the numbers hold whatever is restarted, repeated, lost on the way or read in pieces."""
 
 import random
-from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,13 +17,17 @@ CONFIG = StreamConfig(dedup_window_ms=WINDOW_MS, lateness_ms=LATENESS_MS, flush_
 START_MS = 1_700_000_000_000
 
 
-@dataclass(frozen=True, repr=False)
-class History:
-    """What edges did, in the order of time: appends of (partition, appended_ms, events)."""
+Append = tuple[str, int, tuple[Event, ...]]
+"""Partition, time of the append, events."""
 
-    partitions: tuple[str, ...]
-    appends: tuple[tuple[str, int, tuple[Event, ...]], ...]
-    end_ms: int
+
+class History:
+    """What edges did, in the order of time. No dataclass: Hypothesis would print all of its fields."""
+
+    def __init__(self, partitions: tuple[str, ...], appends: tuple[Append, ...], end_ms: int) -> None:
+        self.partitions = partitions
+        self.appends = appends
+        self.end_ms = end_ms
 
     def __repr__(self) -> str:
         lines = [
@@ -48,7 +52,7 @@ def histories(draw: st.DrawFn) -> History:
     )
     now_ms = START_MS + rnd.randrange(60_000)
     seqs, last_ms = dict.fromkeys(partitions, 0), dict.fromkeys(partitions, START_MS)
-    appends = []
+    appends: list[Append] = []
     for _ in range(draw(st.integers(1, 80))):
         now_ms += rnd.choice(gaps_ms)
         partition = rnd.choice(partitions)
@@ -209,3 +213,19 @@ def test_the_state_is_bounded_by_window_and_lateness(history: History) -> None:
     report = stream.report(later_ms)
     assert report.dedup_entries <= 1
     assert report.open_cells <= 2
+
+
+def test_a_store_that_is_away_makes_the_stream_wait_and_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adtally.stream.stream.UNDELIVERED_MAX", 10)
+    log, pump = MemoryLog(), InstantPump(MemoryLive())
+    for seq in range(1, 101):
+        event = Event("e", seq, START_MS + seq, "a", "c", "adv", f"u{seq}", "mobile", "ok", "", "")
+        log.append("edge-0", [event], START_MS + seq)
+    pump.fates = ["lost"] * 30
+    stream = open_stream(log, pump, records_max=1)
+    for step in range(60):
+        stream.step(START_MS + step * 1_000)
+        if step == 29:
+            assert 10 <= stream.report(START_MS).events <= 12
+    run_until_idle(stream, log, START_MS + 100_000)
+    assert sum(clicks for clicks, _ in pump.live.counts().values()) == 100

@@ -56,12 +56,14 @@ class Engine:
         self.events = 0
         self.duplicates = 0
         self.late = 0
+        self.undelivered = 0
+        """Clicks that were counted and not yet handed over."""
 
     def apply(self, events: Sequence[Event], appended_ms: Sequence[int]) -> None:
         """Take events in their order, each with the time of its append."""
         window, lateness, floor = self._window_ms, self._lateness_ms, self.floor_ms
         last_ok, minutes, dirty = self._last_ok, self._minutes, self._dirty
-        ts_max, duplicates, late = self.ts_ms_max, 0, 0
+        ts_max, duplicates, late, counted = self.ts_ms_max, 0, 0, 0
         fresh: list[str] = []
         for event, appended in zip(events, appended_ms, strict=True):
             ts = event.ts_ms
@@ -98,6 +100,7 @@ class Engine:
             cell.total += 1
             if outcome == "counted":
                 cell.users.append(event.user_id)
+                counted += 1
             if not cell.dirty:
                 cell.dirty = True
                 dirty.append(cell)
@@ -105,6 +108,7 @@ class Engine:
         self.events += len(events)
         self.duplicates += duplicates
         self.late += late
+        self.undelivered += counted
         if appended_ms:
             self._expire(appended_ms[-1], fresh)
 
@@ -115,6 +119,7 @@ class Engine:
         for cell in cells:
             cell.dirty = False
             users.append(cell.users)
+            self.undelivered -= len(cell.users)
             cell.users = []
         rows = LiveRows(
             advertiser_id=[cell.key[0] for cell in cells],
@@ -133,6 +138,7 @@ class Engine:
         """Take what the store did not take as changed again, to be handed over later."""
         for cell, users in zip(handover.cells, handover.rows.users, strict=True):
             cell.users = users + cell.users
+            self.undelivered += len(users)
             if not cell.dirty:
                 cell.dirty = True
                 self._dirty.append(cell)

@@ -21,6 +21,9 @@ ROWS_MAX: Final = 100_000
 WAITING_MAX: Final = 200_000
 """Events of one partition that wait for the others; above this it is not read further."""
 
+UNDELIVERED_MAX: Final = 2_000_000
+"""Clicks that wait for the store; above this the log is not read further, for it keeps them in less memory."""
+
 CUT_EVERY_MS: Final = 1_000
 
 
@@ -69,7 +72,7 @@ class Stream:
             if partition not in self._inlets:
                 self._inlets[partition] = Inlet(partition, self._committed.get(partition, BEGINNING))
         for inlet in self._inlets.values():
-            if inlet.waiting < WAITING_MAX:
+            if inlet.waiting < WAITING_MAX and self._engine.undelivered < UNDELIVERED_MAX:
                 self._read(inlet, now_ms)
         place = self._place_to_remember()
         merged = merge(list(self._inlets.values()))

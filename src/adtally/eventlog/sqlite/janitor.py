@@ -25,12 +25,14 @@ def checkpoint_finished(root: Path, vfs: str | None = None) -> int:
             if not wal.exists() or wal.stat().st_size == 0:
                 continue
             try:
-                # Without NO_CKPT_ON_CLOSE in force here, the last one to leave also removes the -wal and -shm files.
                 connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
-                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-                connection.pragma("synchronous", "full")
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                connection.close()
+                try:
+                    # Without NO_CKPT_ON_CLOSE in force here, the last one to leave also removes the -wal and -shm files.
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+                    connection.pragma("synchronous", "full")
+                    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                finally:
+                    connection.close()
                 done += 1
             except apsw.Error as error:
                 log.info("a finished segment is not checkpointed yet", path=str(path), error=str(error))

@@ -1,11 +1,13 @@
 """Reads the segments, as they grow or long after."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import apsw
 
+from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import LogError, PositionGoneError
 from adtally.eventlog.port import BEGINNING, Partition, Position, Record
 from adtally.eventlog.sqlite.segment import (
@@ -23,6 +25,7 @@ from adtally.eventlog.sqlite.segment import (
 )
 
 COMMITS: Final = "readers.db"
+MTIME_GRANULARITY_MS: Final = 100
 # A flipped byte may have changed a value's type, too: the casts give what the checksum can then refuse.
 _SELECT: Final = (
     "SELECT n, CAST(kind AS INTEGER), CAST(appended_ms AS INTEGER), CAST(crc AS INTEGER), CAST(payload AS BLOB) "
@@ -41,6 +44,7 @@ class SqliteLogReader:
         self._vfs = vfs
         self._open: dict[Partition, tuple[int, apsw.Connection]] = {}
         self._headers: dict[tuple[Partition, int], Header] = {}
+        self._listed: dict[Partition, tuple[int, list[int]]] = {}
 
     def partitions(self) -> list[Partition]:
         """Give the folders that hold a partition, sorted."""
@@ -102,7 +106,7 @@ class SqliteLogReader:
         self._open.clear()
 
     def _place(self, partition: Partition, start: Position) -> Place | None:
-        numbers = segment_numbers(self._root / partition)
+        numbers = self._numbers(partition)
         if not numbers:
             return None
         if start == BEGINNING:
@@ -117,9 +121,8 @@ class SqliteLogReader:
 
     def _successor(self, partition: Partition, number: int) -> tuple[int, Header] | None:
         """Give the segment to go on with after `number`: the first later one whose header leads here or past here."""
-        for later in segment_numbers(self._root / partition):
-            if later <= number:
-                continue
+        numbers = self._numbers(partition)
+        for later in numbers[bisect_right(numbers, number) :]:
             header = self._headers.get((partition, later)) or read_header(
                 segment_path(self._root / partition, later), self._vfs
             )
@@ -127,6 +130,22 @@ class SqliteLogReader:
                 self._headers[partition, later] = header
                 return later, header
         return None
+
+    def _numbers(self, partition: Partition) -> list[int]:
+        """Give the partition's segments; a week of them is too long a list to be read from the disk at each poll."""
+        folder = self._root / partition
+        try:
+            changed_ns = folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        cached = self._listed.get(partition)
+        if cached is not None and cached[0] == changed_ns:
+            return cached[1]
+        numbers = segment_numbers(folder)
+        # Two changes within the file system's granularity have one time: only an older one is certain to be the last.
+        if SYSTEM_CLOCK.now_ms() - changed_ns // 1_000_000 > MTIME_GRANULARITY_MS:
+            self._listed[partition] = (changed_ns, numbers)
+        return numbers
 
     def _read_segment(
         self, partition: Partition, start: Place, end: int, bytes_max: int, finished: bool
