@@ -1,11 +1,22 @@
 """Counts of the API itself, for Prometheus."""
 
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from adtally.clock import Clock
 from adtally.serve.progress import Progress
+
+STREAM_GAUGES: Final = {
+    "adtally_stream_dedup_entries": ("dedup_entries", "Clicks that are remembered to find duplicates of"),
+    "adtally_stream_open_cells": ("open_cells", "Cells of minutes that can still grow"),
+    "adtally_stream_events": ("events", "Events processed since the stream's start, replayed ones included"),
+    "adtally_stream_duplicates": ("duplicates", "Duplicates since the stream's start"),
+    "adtally_stream_late": ("late", "Late events since the stream's start, left to the recount"),
+    "adtally_stream_dead_letters": ("dead_letters", "Pieces of the log that could not be parsed"),
+}
+"""What the stream says of itself: metric, field of StreamReport, meaning."""
 
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -38,6 +49,10 @@ class Meter:
             "From as_of, before which everything is counted, to now; NaN before the stream's first report",
             registry=self._registry,
         ).set_function(lag_s)
+        for name, (field, meaning) in STREAM_GAUGES.items():
+            Gauge(name, f"{meaning}; NaN before its first report", registry=self._registry).set_function(
+                partial(_reported, progress, field)
+            )
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is its address with the parameters' names."""
@@ -53,3 +68,7 @@ class Meter:
     def exposition(self) -> bytes:
         """Give all numbers in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _reported(progress: Progress, field: str) -> float:
+    return float("nan") if progress.report is None else float(getattr(progress.report, field))

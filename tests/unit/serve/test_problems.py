@@ -1,5 +1,6 @@
 """What is answered when something is wrong, and the headers of every answer."""
 
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -154,6 +155,7 @@ def test_the_counts_name_routes_and_not_what_was_asked(served: Served) -> None:
     assert 'adtally_serve_requests_total{route="(none)",status="404"}' in text
     assert "somewhere" not in text
     assert "adtally_serve_lag_seconds 2.5\n" in text
+    assert re.search(r"^adtally_stream_dedup_entries \d+\.0$", text, re.MULTILINE)
 
 
 def test_status_tells_lag_and_health(served: Served) -> None:
