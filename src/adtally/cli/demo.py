@@ -1,7 +1,6 @@
 """`adtally demo`: from nothing to a dashboard with moving numbers, and with --seconds to a proof that they hold."""
 
 import asyncio
-import signal
 import socket
 import sys
 import tempfile
@@ -64,17 +63,13 @@ def command(seconds: float | None, rate: float, data_dir: Path | None) -> None:
 
 async def _demo(folder: DataFolder, config: Config, seconds: float | None, rate: float) -> bool:
     from adtally import wiring
-    from adtally.process.supervisor import Supervisor
+    from adtally.process.supervisor import Supervisor, start
 
     wiring.open_registry(folder).upsert_ads(sample_ads())
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     supervisor = Supervisor(folder, config)
-    running = asyncio.create_task(supervisor.run(stop, ready))
-    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    running, stop = await start(supervisor)
     agrees = True
-    if ready.done():
+    if not running.done():
         key = folder.admin_key.read_text(encoding="ascii").strip()
         print(f"adtally is ready: {len(sample_ads())} ads, {rate:g} requests a second, 5 % double clicks, 2 % bots")
         print(f"  open   {supervisor.api_url}/#key={key}")

@@ -1,7 +1,6 @@
 """`adtally up`: the whole system on one folder."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import click
@@ -41,15 +40,11 @@ def command(
 
 async def run_until_signal(folder: DataFolder, config: Config) -> None:
     """Run the system until SIGTERM or Ctrl-C, and tell when it is ready and where."""
-    from adtally.process.supervisor import Supervisor
+    from adtally.process.supervisor import Supervisor, start
 
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     supervisor = Supervisor(folder, config)
-    running = asyncio.create_task(supervisor.run(stop, ready))
-    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.done():
+    running, _ = await start(supervisor)
+    if not running.done():
         click.echo("adtally is ready")
         click.echo(f"  clicks     {supervisor.click_url}/click?ad_id=...&user_id=...")
         click.echo(f"  API, page  {supervisor.api_url}/")

@@ -242,6 +242,20 @@ class Supervisor:
             await asyncio.sleep(0.05)
 
 
+async def start(supervisor: Supervisor) -> tuple[asyncio.Task[None], asyncio.Event]:
+    """Start a system that SIGTERM and Ctrl-C end, and wait until it is ready or has failed.
+
+    Give its task, which raises AdtallyError where it does not start, and the event that ends it.
+    """
+    loop = asyncio.get_running_loop()
+    stop, ready = asyncio.Event(), loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.create_task(supervisor.run(stop, ready))
+    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    return running, stop
+
+
 def open_folder(path: Path) -> tuple[DataFolder, int]:
     """Make or check a data folder and lock it for this process. Raises DataFolderError."""
     folder = DataFolder(path)
