@@ -1,4 +1,4 @@
-"""A disk that forgets: a SQLite VFS whose unsynced writes can be dropped or torn, and whose syncs can fail."""
+"""A disk that forgets: a SQLite VFS whose unsynced writes can be dropped or torn, and whose calls can fail."""
 
 import random
 from collections import defaultdict
@@ -7,6 +7,12 @@ from pathlib import Path
 import apsw
 
 SECTOR_BYTES = 512
+
+Name = str | apsw.URIFilename | None
+
+
+class KilledError(BaseException):
+    """The process that called the disk is no more. No handler of the code under test may stop it."""
 
 
 class SimulatedDisk(apsw.VFS):
@@ -20,15 +26,58 @@ class SimulatedDisk(apsw.VFS):
         super().__init__(name, "")
         self.name = name
         self.rnd = random.Random(seed)
-        self.failing = False
-        """Syncs and growing writes fail while this is set."""
+        self.full = False
+        """Writes that let a file grow fail while this is set."""
+        self.broken = False
+        """Syncs fail while this is set; what was written may still arrive."""
         self.lying = False
         """Syncs claim success and do nothing while this is set: the defect that the tests must be able to find."""
+        self.kill_after: int | None = None
+        """The process that calls is killed in place of its call after so many that change something."""
+        self.dead = False
+        """What a killed process still does on its way out changes nothing."""
         self._unsynced: dict[str, list[tuple[int, bytes, bytes]]] = defaultdict(list)
         self._lengths: dict[str, int] = {}
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> "SimulatedFile":  # noqa: N802
-        return SimulatedFile(self, name, flags)
+    @property
+    def failing(self) -> bool:
+        """Whether nothing that is new can be kept: the disk is full, and does not sync."""
+        return self.full and self.broken
+
+    @failing.setter
+    def failing(self, failing: bool) -> None:
+        self.full = self.broken = failing
+
+    def xOpen(self, name: Name, flags: list[int]) -> "SimulatedFile":  # noqa: N802
+        file = SimulatedFile(self, name, flags)
+        if file.xFileSize() == 0:
+            self.forget(path_of(name))
+        return file
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        if self.alive():
+            super().xDelete(filename, syncdir)
+            self.forget(filename)
+
+    def alive(self) -> bool:
+        """Tell whether a change may be made. Raises KilledError where the caller's time has come."""
+        if self.dead:
+            return False
+        if self.kill_after is not None:
+            self.kill_after -= 1
+            if self.kill_after < 0:
+                self.kill_after = None
+                self.dead = True
+                raise KilledError
+        return True
+
+    def sync(self, path: str) -> bool:
+        """Make a file durable; False if the disk fails."""
+        if self.alive():
+            if self.broken:
+                return False
+            self.note_sync(path)
+        return True
 
     def note_write(self, path: str, offset: int, before: bytes, after: bytes, length: int) -> None:
         self._lengths.setdefault(path, length)
@@ -36,8 +85,12 @@ class SimulatedDisk(apsw.VFS):
 
     def note_sync(self, path: str) -> None:
         if not self.lying:
-            self._unsynced.pop(path, None)
-            self._lengths.pop(path, None)
+            self.forget(path)
+
+    def forget(self, path: str) -> None:
+        """Take a file as it is for durable."""
+        self._unsynced.pop(path, None)
+        self._lengths.pop(path, None)
 
     def crash(self) -> None:
         """Lose power: every unsynced write survives, is torn, or is gone, as the seed decides."""
@@ -67,21 +120,31 @@ class SimulatedDisk(apsw.VFS):
 
 
 class SimulatedFile(apsw.VFSFile):
-    def __init__(self, disk: SimulatedDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+    def __init__(self, disk: SimulatedDisk, name: Name, flags: list[int]) -> None:
         super().__init__("", name, flags)
         self._disk = disk
-        self._path = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
+        self._path = path_of(name)
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        if not self._disk.alive():
+            return
         length = self.xFileSize()
-        if self._disk.failing and offset + len(data) > length:
+        if self._disk.full and offset + len(data) > length:
             raise apsw.FullError("no space left on the simulated disk")
         before = self.xRead(min(len(data), max(0, length - offset)), offset) if offset < length else b""
         self._disk.note_write(self._path, offset, before, bytes(data), length)
         super().xWrite(data, offset)
 
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802
+        if self._disk.alive():
+            super().xTruncate(newsize)
+            self._disk.forget(self._path)
+
     def xSync(self, flags: int) -> None:  # noqa: N802
-        if self._disk.failing:
+        # The real file is not synced: what a crash leaves of it is decided here.
+        if not self._disk.sync(self._path):
             raise apsw.IOError("the simulated disk does not sync")
-        super().xSync(flags)
-        self._disk.note_sync(self._path)
+
+
+def path_of(name: Name) -> str:
+    return name.filename() if isinstance(name, apsw.URIFilename) else str(name)

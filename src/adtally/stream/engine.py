@@ -109,8 +109,10 @@ class Engine:
         self.duplicates += duplicates
         self.late += late
         self.undelivered += counted
-        if appended_ms:
-            self._expire(appended_ms[-1], fresh)
+        if events:
+            # What follows was appended later than this in the log's own order, and is not older in the merged one: an
+            # event that waited long for its append says nothing about the other partitions.
+            self._expire(min(appended_ms[-1], events[-1].ts_ms), fresh)
 
     def take_dirty(self, rows_max: int) -> Handover:
         """Give up to `rows_max` cells that changed since they were last taken, as rows with running totals."""

@@ -54,6 +54,7 @@ class Inlet:
         """No writer is there and none is awaited: others need not wait."""
         self._chunks: deque[_Chunk] = deque()
         self._last_key: Key = (0, "", 0)
+        self._retired_at = start
 
     def push_events(self, record: Record, events: list[Event]) -> None:
         """Take an `events` record's events, those before `record.skip` left out."""
@@ -75,17 +76,19 @@ class Inlet:
         key = (control.ts_ms, control.edge_id, last_seq)
         self._push(_Chunk(record, [], 0, key, key >= self._last_key))
         self.retired = isinstance(control, Closing) and control.retired
+        self._retired_at = record.at
 
     def skip(self, record: Record) -> None:
         """Pass over a record that holds nothing for the merge."""
         self.next_read = record.next
 
     def restart(self, reader: LogReader) -> Position:
-        """Give the position of the first event that was not yet taken."""
+        """Give the position of the first event that was not yet taken, or where the next one will be read."""
         for chunk in self._chunks:
             if chunk.events:
                 return reader.position_of(chunk.record, chunk.record.skip + chunk.first)
-        return self.next_read
+        # Who restarts has to read again that nobody is to be awaited here.
+        return self._retired_at if self.retired else self.next_read
 
     @property
     def empty(self) -> bool:

@@ -73,7 +73,9 @@ class Stream:
                 self._inlets[partition] = Inlet(partition, self._committed.get(partition, BEGINNING))
         for inlet in self._inlets.values():
             if inlet.waiting < WAITING_MAX and self._engine.undelivered < UNDELIVERED_MAX:
-                self._read(inlet, now_ms)
+                # Only at the log's end is a partition really retired: what follows may take it up again.
+                while self._read(inlet, now_ms) and inlet.retired:
+                    pass
         place = self._place_to_remember()
         merged = merge(list(self._inlets.values()))
         if merged.events:
@@ -101,14 +103,17 @@ class Stream:
         """True if everything that was counted is in the store."""
         return self._handover is None and self._engine.changed == 0
 
-    def _read(self, inlet: Inlet, now_ms: int) -> None:
-        for record in self._reader.read(inlet.partition, inlet.next_read, self._config.read_bytes_max):
+    def _read(self, inlet: Inlet, now_ms: int) -> bool:
+        """Read on; False at the log's end."""
+        records = self._reader.read(inlet.partition, inlet.next_read, self._config.read_bytes_max)
+        for record in records:
             if record.kind == "events":
                 self._take_events(inlet, record, now_ms)
             elif record.kind == "control":
                 self._take_control(inlet, record, now_ms)
             else:
                 self._bury(inlet, record, [DeadLetter(*_place(record), record.reason, record.payload, now_ms)])
+        return bool(records)
 
     def _take_events(self, inlet: Inlet, record: Record, now_ms: int) -> None:
         try:

@@ -27,7 +27,7 @@ def checkpoint_finished(root: Path, vfs: str | None = None) -> int:
             try:
                 connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
                 try:
-                    # Without NO_CKPT_ON_CLOSE in force here, the last one to leave also removes the -wal and -shm files.
+                    # Without NO_CKPT_ON_CLOSE in force, the last one to leave also removes the -wal and -shm files.
                     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
                     connection.pragma("synchronous", "full")
                     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

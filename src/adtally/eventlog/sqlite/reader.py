@@ -1,5 +1,6 @@
 """Reads the segments, as they grow or long after."""
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from adtally.eventlog.sqlite.segment import (
     Place,
     checksum,
     connect,
+    make_durable,
     parse_position,
     read_header,
     segment_numbers,
@@ -201,6 +203,14 @@ class SqliteLogReader:
         self._forget(partition)
         path = segment_path(self._root / partition, number)
         connection = connect(path, apsw.SQLITE_OPEN_READONLY, self._vfs)
+        try:
+            # The first look may recover the WAL; from then on, what shows was synced by its writer.
+            with contextlib.suppress(apsw.SQLError, *DAMAGE):
+                connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+            make_durable(path)
+        except BaseException:
+            connection.close()
+            raise
         self._open[partition] = (number, connection)
         return connection
 

@@ -10,6 +10,7 @@ import msgspec
 
 from adtally.errors import LogError
 from adtally.eventlog.port import Position
+from adtally.folder import sync_file
 
 FORMAT_VERSION: Final = 1
 SUFFIX: Final = ".segment"
@@ -107,6 +108,20 @@ def create(path: Path, header: Header, vfs: str | None) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def make_durable(path: Path) -> None:
+    """Sync what can be read of a segment. Raises LogError.
+
+    A writer that died between its write and its sync leaves records that whoever opens the segment next can read, and
+    that a loss of power could still take back.
+    """
+    try:
+        sync_file(path.with_name(path.name + "-wal"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise LogError(f"{path}: the segment's end cannot be made durable: {error}") from error
 
 
 def read_header(path: Path, vfs: str | None) -> Header | None:

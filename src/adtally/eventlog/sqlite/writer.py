@@ -28,6 +28,7 @@ from adtally.eventlog.sqlite.segment import (
     checksum,
     connect,
     create,
+    make_durable,
     read_header,
     segment_numbers,
     segment_path,
@@ -58,6 +59,8 @@ class SqliteLogWriter:
         self._segment_bytes = segment_bytes
         self._vfs = vfs
         self._connection: apsw.Connection | None = None
+        # Of a failed commit. While it is open no reader recovers the WAL, where what failed may stand complete.
+        self._failed: apsw.Connection | None = None
         self._closed = False
         self._number = 0
         self._n = 0
@@ -95,7 +98,10 @@ class SqliteLogWriter:
         writer = cls(folder, _take_lock(folder), 1, vfs)
         try:
             end = writer._find_predecessor()
-            if end is not None and not end.retired:
+            if end is None:
+                # Nobody ever wrote here, but a folder is enough for readers to wait: its writer died too early.
+                end = EdgeEnd("", 0, now_ms)
+            if not end.retired:
                 closing = Closing(end.edge_id, end.last_seq, max(end.ts_ms, now_ms), retired=True)
                 writer.append_control(closing, now_ms)
         finally:
@@ -132,7 +138,7 @@ class SqliteLogWriter:
                 self.append_control(closing, now_ms)
         finally:
             self._closed = True
-            self._drop_connection()
+            self._drop_connections()
             os.close(self._lock)
 
     def _commit(self, kind: Kind, payload: bytes, now_ms: int) -> None:
@@ -146,27 +152,33 @@ class SqliteLogWriter:
             self._connection.execute(_INSERT, (self._n + 1, int(kind), now_ms, checksum(now_ms, payload), payload))
         except apsw.Error as error:
             # What was written may or may not survive; the next segment's header declares it void.
-            self._drop_connection()
+            self._failed, self._connection = self._connection, None
             raise LogError(f"{self._folder}: the log cannot be written: {error}") from error
         self._n += 1
         self._bytes += len(payload)
 
     def _begin_segment(self) -> None:
-        self._drop_connection()
         self._highest += 1
         path = segment_path(self._folder, self._highest)
+        connection: apsw.Connection | None = None
         try:
-            self._connection = create(path, Header(self._number, self._n), self._vfs)
+            connection = create(path, Header(self._number, self._n), self._vfs)
             sync_folder(self._folder)
         except (apsw.Error, OSError) as error:
-            self._drop_connection()
+            self._let_go(connection)
             for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
                 leftover.unlink(missing_ok=True)
             raise LogError(f"{path}: a new segment cannot be made: {error}") from error
+        self._drop_connections()
+        self._connection = connection
         self._number, self._n, self._bytes = self._highest, 0, 0
 
-    def _drop_connection(self) -> None:
-        connection, self._connection = self._connection, None
+    def _drop_connections(self) -> None:
+        self._let_go(self._connection)
+        self._let_go(self._failed)
+        self._connection = self._failed = None
+
+    def _let_go(self, connection: apsw.Connection | None) -> None:
         if connection is not None:
             try:
                 connection.close()
@@ -198,6 +210,7 @@ def _last_state(path: Path, n_max: int, vfs: str | None) -> tuple[int, EdgeEnd |
         connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
         try:
             last: int = connection.execute("SELECT coalesce(max(n), 0) FROM record WHERE n <= ?", (n_max,)).get
+            make_durable(path)
             rows = connection.execute("SELECT kind, payload FROM record WHERE n <= ? ORDER BY n DESC", (n_max,))
             for kind, payload in rows:
                 end = _end_of(kind, payload)
