@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from adtally.errors import InvalidValueError
-from adtally.olap.port import EVERYONE, AggregateQuery, AggregateRow, LiveRows
+from adtally.olap.port import EVERYONE, AggregateQuery, AggregateRow, FinalRows, LiveRows
 
 HOUR_MS = 3_600_000
 
@@ -26,10 +26,11 @@ class LiveRow(NamedTuple):
 
 
 class MemoryOlap:
-    """Implements OlapWriter's live part and OlapReader. Keeps every row as it was appended and merges when asked."""
+    """Implements OlapWriter, OlapReader and OlapAdmin. Keeps live rows as they came and merges when asked."""
 
     def __init__(self) -> None:
         self.rows: list[LiveRow] = []
+        self.final_hours: dict[int, FinalRows] = {}
         self.queries: list[AggregateQuery] = []
 
     def append_live(self, rows: LiveRows) -> None:
@@ -40,12 +41,22 @@ class MemoryOlap:
         kept = [row for row in self.rows if row.minute_s * 1000 // HOUR_MS * HOUR_MS + HOUR_MS > ts_ms]
         self.rows = kept
 
+    def replace_final_hour(self, hour_ms: int, rows: FinalRows) -> None:
+        self.final_hours[hour_ms] = rows
+
+    def migrate(self) -> int:
+        return 1
+
+    def ping(self) -> None:
+        pass
+
     def aggregate(self, query: AggregateQuery) -> Sequence[AggregateRow]:
         self.queries.append(query)
         self._check(query)
         clicks: dict[tuple[Any, ...], dict[LiveRow, int]] = defaultdict(dict)
         users: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-        for row in self.rows:
+        # A copy: other threads may append meanwhile.
+        for row in list(self.rows):
             bucket = self._bucket(query, row)
             if bucket is None or not self._admitted(query, row):
                 continue
@@ -73,6 +84,8 @@ class MemoryOlap:
             raise InvalidValueError("tenant", "a query needs an advertiser's id or EVERYONE")
         if len(query.edges_ms) < 2 or any(a >= b for a, b in pairwise(query.edges_ms)):
             raise InvalidValueError("edges_ms", "bucket edges must ascend, and be two at least")
+        if query.order == "users" and "users" not in query.measures:
+            raise InvalidValueError("order", "users must be among the measures to order by them")
 
     @staticmethod
     def _bucket(query: AggregateQuery, row: LiveRow) -> int | None:

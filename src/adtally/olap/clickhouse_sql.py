@@ -19,6 +19,9 @@ _COLUMNS: Final[Mapping[Dimension, str]] = {
     "device": "device",
     "outcome": "outcome",
 }
+_NEVER_S: Final = (1 << 32) - 1
+"""Behind every minute."""
+
 _CELL_KEY: Final = "advertiser_id, ad_id, minute, device, outcome, campaign_id, shard"
 
 Parameter = str | int | list[int]
@@ -35,8 +38,10 @@ def compile_live(query: AggregateQuery) -> Statement:
     """Give the statement that answers `query` from the live minutes.
 
     Its rows are the group's values, then clicks and, where asked for, users. Raises InvalidValueError for a query
-    without a tenant or with edges out of order: the predicate that keeps tenants apart is added here and nowhere else.
+    that the port refuses: the predicate that keeps tenants apart is added here and nowhere else.
     """
+    if query.order == "users" and "users" not in query.measures:
+        raise InvalidValueError("order", "users must be among the measures to order by them")
     parameters: dict[str, Parameter] = {}
     where = [*_time_range(query, parameters), *_tenant(query, parameters)]
     for column, values in (
@@ -55,11 +60,14 @@ def compile_live(query: AggregateQuery) -> Statement:
         f"FROM {DATABASE}.minute_live WHERE {' AND '.join(where)} GROUP BY {_CELL_KEY}"
     )
     group = [_COLUMNS[dimension] for dimension in query.group_by]
-    selected = [f"{_bucket(query, parameters)} AS bucket" if name == "bucket" else name for name in group]
+    source = f"({cells})"
+    if "bucket" in group:
+        source = _with_bucket(source, query, parameters)
+    selected = [*group]
     selected.append("sum(cell_clicks) AS clicks")
     if users:
         selected.append("uniqCombinedMerge(17)(cell_users) AS users")
-    sql = f"SELECT {', '.join(selected)} FROM ({cells}) AS cells"
+    sql = f"SELECT {', '.join(selected)} FROM {source}"
     if group:
         sql += f" GROUP BY {', '.join(group)}"
     order = ([] if query.order == "group" else [f"{query.order} DESC"]) + group
@@ -91,11 +99,20 @@ def _time_range(query: AggregateQuery, parameters: dict[str, Parameter]) -> list
     return ["minute >= toDateTime({start_s:UInt32})", "minute < toDateTime({end_s:UInt32})"]
 
 
-def _bucket(query: AggregateQuery, parameters: dict[str, Parameter]) -> str:
+def _with_bucket(cells: str, query: AggregateQuery, parameters: dict[str, Parameter]) -> str:
+    """Give the cells with the index of their bucket as one more column."""
     edges_s = [-(-edge // 1000) for edge in query.edges_ms]
     widths = {b - a for a, b in pairwise(edges_s)}
     if len(widths) == 1:
         parameters["width_s"] = widths.pop()
-        return "intDiv(toUInt32(minute) - {start_s:UInt32}, {width_s:UInt32})"
-    parameters["edges_s"] = edges_s
-    return "arrayCount(edge -> edge <= toUInt32(minute), {edges_s:Array(UInt32)}) - 1"
+        return f"(SELECT *, intDiv(toUInt32(minute) - {{start_s:UInt32}}, {{width_s:UInt32}}) AS bucket FROM {cells})"
+    # A binary search, a halving of the edges in each subquery: 5,000 edges over a million cells take 0.1 s, and took
+    # 35 s with arrayCount. Server 18.16 has no roundDown.
+    reach = 1 << (len(edges_s) - 1).bit_length()
+    parameters["edges_s"] = edges_s + [_NEVER_S] * (reach - len(edges_s))
+    searched, step = f"(SELECT *, {{edges_s:Array(UInt32)}} AS edges_s, toUInt32(0) AS place_0 FROM {cells})", 0
+    while (reach := reach // 2) >= 1:
+        found = f"place_{step} + {reach} * (toUInt32(minute) >= arrayElement(edges_s, place_{step} + {reach + 1}))"
+        step += 1
+        searched = f"(SELECT *, toUInt32({found}) AS place_{step} FROM {searched})"
+    return f"(SELECT *, place_{step} AS bucket FROM {searched})"

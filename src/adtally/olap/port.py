@@ -66,7 +66,10 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     """Sums and distinct users over a range of time, grouped.
 
     `tenant` is an advertiser's id or EVERYONE. `edges_ms` are the bucket edges, ascending, at least two: bucket i is
-    [edges_ms[i], edges_ms[i+1]). Buckets and groups without rows are absent from the answer. Empty filters admit all.
+    [edges_ms[i], edges_ms[i+1]), and a minute belongs to the one that holds its start. Empty filters admit all.
+
+    Buckets and groups without rows are absent from the answer; without `group_by` the answer is exactly one row, with
+    zeros if nothing was found.
     """
 
     tenant: str | object
@@ -114,7 +117,11 @@ class OlapReader(Protocol):
     """Answers queries. Thread-safe."""
 
     def aggregate(self, query: AggregateQuery) -> Sequence[AggregateRow]:
-        """Answer a query. Raises StoreUnavailableError."""
+        """Answer a query.
+
+        Raises InvalidValueError for a query without a tenant, with fewer than two edges or edges that do not ascend, or
+        ordered by users that it does not measure; StoreUnavailableError if the store does not answer now.
+        """
         ...
 
 
