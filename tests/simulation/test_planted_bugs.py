@@ -1,4 +1,4 @@
-"""The tester, tested: each of these bugs was planted into the code under test, and each must be found within few seeds."""
+"""The tester, tested: each of these bugs was planted into the code, and each must be found within few seeds."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

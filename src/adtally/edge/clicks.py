@@ -10,9 +10,10 @@ from adtally.edge.clients import Client, Clients, referrer_host
 from adtally.edge.cookies import NewUsers, cookie_user
 from adtally.edge.identity import Identity
 from adtally.edge.landing import Landing
-from adtally.edge.query import parse_click_query
+from adtally.edge.lines import ad_part, json_text, optional_part
+from adtally.edge.query import match_usual, parse_click_query
 from adtally.edge.verdicts import PURPOSE, Agents, is_prefetch, judge
-from adtally.event import Event, Verdict, encode_event
+from adtally.event import Verdict
 from adtally.registry.port import AdReplica
 
 
@@ -31,8 +32,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class CachedAd(msgspec.Struct, frozen=True):
     """An ad that may be clicked."""
 
-    campaign_id: str
-    advertiser_id: str
+    part: str
+    """What an event's line says of it."""
     paused: bool
     landing: Landing
 
@@ -76,47 +77,49 @@ class ClickJudge:
 
         `identity` has observed the clock. Raises InvalidValueError for parameters that break a rule.
         """
-        params = parse_click_query(request.query)
-        ad_id = params.ad_id
+        headers = request.headers
+        usual = match_usual(request.query.decode("latin-1"))
+        if usual is not None:
+            ad_id, user_id, impression_id = usual.groups()
+            quoted_user = f'"{user_id}"'
+        else:
+            params = parse_click_query(request.query)
+            ad_id, user_id, impression_id = params.ad_id, params.user_id, params.impression_id
+            quoted_user = "" if user_id is None else json_text(user_id)
         ad = self._ads.get(ad_id) or self._find(ad_id)
         if ad is None:
             return None
-        headers = request.headers
         user_agent = headers.get(b"user-agent", b"")
-        agent = self._agents.read(user_agent)
-        client = self._clients.behind(request.peer, headers.get(b"x-forwarded-for"))
+        agent = self._agents.known(user_agent) or self._agents.read(user_agent)
+        client = request.peer
+        if client.trusted:
+            client = self._clients.behind(client, headers.get(b"x-forwarded-for"))
         ts_ms = identity.ts_ms
-        user_id = params.user_id
         more = b"\r\n"
         if user_id is None:
             user_id = cookie_user(headers.get(b"cookie", b""))
             if user_id is None:
                 user_id = self._users.user_for(ad_id, client.address, user_agent, ts_ms)
                 more += self._users.set_cookie_line(user_id)
+            quoted_user = f'"{user_id}"'
         purpose = headers.get(PURPOSE)
         prefetch = purpose is not None and is_prefetch(purpose)
         verdict = judge(head=request.method == b"HEAD", prefetch=prefetch, bot=agent.bot, paused=ad.paused)
+        optional = ""
         referer = headers.get(b"referer")
+        if referer is not None or impression_id is not None:
+            optional = optional_part(impression_id, None if referer is None else referrer_host(referer))
         seq = identity.number()
-        event = Event(
-            identity.edge_id,
-            seq,
-            ts_ms,
-            ad_id,
-            ad.campaign_id,
-            ad.advertiser_id,
-            user_id,
-            agent.device,
-            verdict,
-            client.prefix,
-            agent.text,
-            params.impression_id,
-            None if referer is None else referrer_host(referer),
+        # Event's fields in their order.
+        line = (
+            f'{{"edge_id":"{identity.edge_id}","seq":{seq},"ts_ms":{ts_ms},{ad.part},"user_id":{quoted_user},'
+            f'"device":"{agent.device}","verdict":"{verdict}","ip_prefix":"{client.prefix}",'
+            f'"user_agent":{agent.quoted}{optional}}}'
         )
         if self._event_header:
             more += b"X-Click-Event: %b.%d.%d\r\n" % (identity.edge_id.encode("ascii"), seq, ts_ms)
-        location = ad.landing.location(user_id, params.impression_id, ts_ms)
-        return Redirect(encode_event(event), seq, verdict, location + more)
+        location = ad.landing.location(user_id, impression_id, ts_ms)
+        return Redirect(line.encode(), seq, verdict, location + more)
 
     def _find(self, ad_id: str) -> CachedAd | None:
         # Unknown ads are not remembered: whoever asks for many would push the known ones out.
@@ -124,5 +127,6 @@ class ClickJudge:
         if target is None or target.status == "archived":
             return None
         landing = Landing(target.landing_url, ad_id, target.campaign_id)
+        part = ad_part(ad_id, target.campaign_id, target.advertiser_id)
         paused = target.status == "paused"
-        return self._ads.remember(ad_id, CachedAd(target.campaign_id, target.advertiser_id, paused, landing))
+        return self._ads.remember(ad_id, CachedAd(part, paused, landing))

@@ -19,6 +19,35 @@ _ENCODING: Final = b"transfer-encoding"
 _KEPT: Final = (b"host", b"user-agent", b"cookie", b"referer", b"x-forwarded-for", b"connection", _LENGTH, _ENCODING)
 _WANTED: Final = {name: name for name in _KEPT} | dict.fromkeys(PREFETCH_HEADERS, PURPOSE)
 """The headers that are kept, with the name under which they are found."""
+_IGNORED: Final = (
+    b"accept",
+    b"accept-encoding",
+    b"accept-language",
+    b"cache-control",
+    b"dnt",
+    b"origin",
+    b"pragma",
+    b"priority",
+    b"sec-ch-ua",
+    b"sec-ch-ua-mobile",
+    b"sec-ch-ua-platform",
+    b"sec-fetch-dest",
+    b"sec-fetch-mode",
+    b"sec-fetch-site",
+    b"sec-fetch-user",
+    b"sec-gpc",
+    b"upgrade-insecure-requests",
+    b"via",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+    b"x-real-ip",
+)
+_SPELLED: Final[dict[bytes, bytes | None]] = {
+    spelled: _WANTED.get(name) for name in (*_WANTED, *_IGNORED) for spelled in (name, name.title())
+}
+"""Header names as browsers and proxies spell them, to be found without making them lower case first."""
+_UNUSUAL: Final = b""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -45,7 +74,9 @@ def read_head(method: bytes, target: bytes, headers: Headers, peer: Client, *, s
         raise Refusal(431, f"the headers have more than {HEADER_BYTES_MAX} bytes")
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        wanted = _WANTED.get(name.lower())
+        wanted = _SPELLED.get(name, _UNUSUAL)
+        if wanted is _UNUSUAL:
+            wanted = _WANTED.get(name.lower())
         if wanted is None:
             continue
         if wanted not in found:

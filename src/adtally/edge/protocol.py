@@ -78,10 +78,10 @@ class Connection(asyncio.Protocol):
         if self.reading_paused:
             self.backlog += data
             return
-        if len(data) <= SLICE_BYTES:
-            self._parse(data)
-        else:
+        if len(data) > SLICE_BYTES:
             self._parse_slices(data)
+        else:
+            self._parse(data)
         outstanding = self.outstanding
         if outstanding and outstanding[0].ready:
             self._write_ready()
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
             assert self.parser is not None
             try:
                 self.parser.feed_data(rest)
-                rest = b""
+                break
             except HttpParserUpgrade as upgrade:
                 # Nobody is upgraded: the request was answered as if the header were not there.
                 rest = rest[upgrade.args[0] :]
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
                 if not self.deaf:
                     self._refuse(self._refusal(error))
                 return
-        if not self.deaf and (self.head_since_s or not data.endswith(_HEAD_END)):
+        if (self.head_since_s or data[-4:] != _HEAD_END) and not self.deaf:
             self._measure_unfinished(data)
 
     def _refusal(self, error: HttpParserError) -> Refusal:
@@ -147,7 +147,9 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Take a part of the request target (httptools)."""
         self.target += url
-        check_target(self.target)
+        # What came in one slice is short.
+        if self.head_since_s:
+            check_target(self.target)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header (httptools)."""
@@ -191,8 +193,8 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
 
     def _write_ready(self) -> None:
-        outstanding = self.outstanding
-        if self.transport is None or not outstanding or not outstanding[0].ready:
+        outstanding, transport = self.outstanding, self.transport
+        if transport is None or not outstanding or not outstanding[0].ready:
             return
         reply = outstanding.popleft()
         data = reply.data
@@ -202,7 +204,7 @@ class Connection(asyncio.Protocol):
                 reply = outstanding.popleft()
                 chunks.append(reply.data)
             data = b"".join(chunks)
-        self.transport.write(data)
+        transport.write(data)
         self.idle_since_s = self.site.now_s
         if reply.close:
             self._finish()

@@ -12,9 +12,12 @@ ID_BYTES_MAX: Final = 128
 
 _FIELDS: Final = {b"ad_id": "ad_id", b"user_id": "user_id", b"impression_id": "impression_id"}
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_ID: Final = rb"([\w.~-]{1,%d})" % ID_BYTES_MAX
-_USUAL: Final = re.compile(rb"ad_id=%b(?:&user_id=%b)?(?:&impression_id=%b)?" % (_ID, _ID, _ID))
-"""Links as they are mostly made: nothing is encoded, so nothing can be wrong."""
+_ID: Final = rf"([A-Za-z0-9_.~-]{{1,{ID_BYTES_MAX}}})"
+match_usual: Final = re.compile(f"ad_id={_ID}(?:&user_id={_ID})?(?:&impression_id={_ID})?").fullmatch
+"""Links as they are mostly made: nothing is encoded, so nothing can be wrong, neither here nor in JSON.
+
+Takes the query as Latin-1 text, so that the groups are the three values as they are kept.
+"""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -32,15 +35,8 @@ def parse_click_query(query: bytes) -> ClickParams:
     Unknown parameters are ignored. Raises InvalidValueError for a missing `ad_id`, and for a known parameter that is
     repeated, empty, longer than 128 bytes, wrongly encoded, or holds control characters.
     """
-    usual = _USUAL.fullmatch(query)
-    if usual is not None:
-        ad_id, user_id, impression_id = usual.groups()
-        return ClickParams(
-            ad_id.decode("ascii"),
-            None if user_id is None else user_id.decode("ascii"),
-            None if impression_id is None else impression_id.decode("ascii"),
-        )
-    return _parse_pairs(query)
+    usual = match_usual(query.decode("latin-1"))
+    return ClickParams(*usual.groups()) if usual is not None else _parse_pairs(query)
 
 
 def _parse_pairs(query: bytes) -> ClickParams:

@@ -25,6 +25,7 @@ from adtally.telemetry import log
 PROMETHEUS_TEXT: Final = b"Content-Type: text/plain; version=1.0.0; charset=utf-8\r\n"
 _END_CLOSE: Final = CLOSE + b"\r\n"
 _ALLOW: Final = b"Allow: GET, HEAD\r\n"
+_ANSWERED: Final = frozenset({b"GET", b"HEAD"})
 _PATHS: Final = frozenset({b"/click", b"/-/healthz", b"/-/readyz", b"/-/metrics"})
 _REFUSED: Final[dict[Status, Refused]] = {
     404: "unknown_path",
@@ -102,7 +103,7 @@ class EdgeSite:
     def handle(self, request: Request, reply: Reply, *, old: bool) -> None:
         """Answer a request: fill in `reply` now, or once the log has its click."""
         reply.close = reply.close or self.stopping
-        if request.method not in (b"GET", b"HEAD"):
+        if request.method not in _ANSWERED:
             status: Status = 405 if request.path in _PATHS else 404
             refusal = Refusal(status, "only GET and HEAD are answered here" if status == 405 else "no such path")
             if request.body:

@@ -7,6 +7,7 @@ import msgspec
 
 from adtally.edge.cache import FifoCache
 from adtally.edge.crawlers import Crawlers
+from adtally.edge.lines import json_text
 from adtally.event import Device, Verdict
 
 USER_AGENT_BYTES_MAX: Final = 512
@@ -29,6 +30,8 @@ class Agent(msgspec.Struct, frozen=True, gc=False):
     text: str
     bot: bool
     device: Device
+    quoted: str
+    """The text as a JSON string."""
 
 
 class Agents:
@@ -39,6 +42,8 @@ class Agents:
         self._crawlers = Crawlers()
         self._counted = counted
         self._known: FifoCache[bytes, Agent] = FifoCache(AGENT_CACHE_ENTRIES)
+        self.known: Final = self._known.get
+        """Give what is known of a User-Agent header, None where `read` must be asked."""
 
     def read(self, user_agent: bytes) -> Agent:
         """Read a User-Agent header; empty where there was none."""
@@ -48,7 +53,7 @@ class Agents:
     def _read(self, user_agent: bytes) -> Agent:
         text = user_agent.decode("utf-8", "ignore")
         bot = not text.startswith(self._counted) and self._crawlers.match(text)
-        return Agent(text, bot, "bot" if bot else device_of(text))
+        return Agent(text, bot, "bot" if bot else device_of(text), json_text(text))
 
 
 def device_of(user_agent: str) -> Device:
