@@ -24,6 +24,8 @@ class RunInfo(msgspec.Struct, frozen=True):
     pids: dict[str, int]
     """Of each child by role and number: `edge-0`, `counter`, `store`."""
     restarts: dict[str, int]
+    crash_loops_ms: dict[str, int] = {}
+    """Of each child that died again and again: when it last did so."""
 
 
 class DataFolder:

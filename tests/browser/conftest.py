@@ -37,20 +37,27 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeApi]:
-    """The stand-in, for tests in which the system fails."""
+@pytest.fixture(scope="session")
+def fake_server() -> Iterator[FakeApi]:
     if not (STATIC / "index.html").exists():
         pytest.fail(f"{STATIC} does not hold the page: run `make web`")
     api = FakeApi()
-    now_ms = SYSTEM_CLOCK.now_ms()
-    for number in range(20):
-        api.click_at("ad_spring", f"user{number % 15}", now_ms - (number % 10) * MINUTE_MS)
-    api.reject("ad_spring", "duplicate", 4)
-    api.reject("ad_spring", "bot", 1)
-    api.start()
     yield api
     api.stop()
+
+
+@pytest.fixture
+def fake(fake_server: FakeApi) -> FakeApi:
+    """The stand-in, for tests in which the system fails."""
+    fake_server.forget()
+    now_ms = SYSTEM_CLOCK.now_ms()
+    for number in range(20):
+        fake_server.click_at("ad_spring", f"user{number % 15}", now_ms - (number % 10) * MINUTE_MS)
+    fake_server.reject("ad_spring", "duplicate", 4)
+    fake_server.reject("ad_spring", "bot", 1)
+    # A test may have stopped it.
+    fake_server.start()
+    return fake_server
 
 
 @pytest.fixture

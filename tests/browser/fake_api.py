@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, minute_of
@@ -48,6 +49,13 @@ class FakeApi:
     """Counts in memory. Tests set `failing` to a status and `delay_s`, and read `asked`, the API paths in order."""
 
     def __init__(self) -> None:
+        self.url = ""
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: no clicks, no trouble. The server, if it runs, goes on."""
         self.key = "adt_live_test_key"
         self.ads = [KnownAd("ad_spring", "Spring sale, wide banner"), KnownAd("ad_quiet", "Nobody has seen this one")]
         self.ads += [KnownAd(f"ad_{number:03}", f"Autumn coats {number}") for number in range(1, 41)]
@@ -56,11 +64,8 @@ class FakeApi:
         self.without_top = False
         self.delay_s = 0.0
         self.asked: list[str] = []
-        self.url = ""
         self._users: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._rejected: Counter[tuple[str, str]] = Counter()
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
 
     def click(self, ad_id: str, user_id: str) -> None:
         """Count one click in the running minute."""
@@ -86,12 +91,12 @@ class FakeApi:
             Route("/v1/about", self._guarded(self._about)),
             Route("/metrics", self._guarded(self._metrics)),
         ]
-        app = Starlette(routes=routes)
-        app.add_middleware(BaseHTTPMiddleware, dispatch=_with_policy)
-        return app
+        return Starlette(routes=routes, middleware=[Middleware(_Policy)])
 
     def start(self) -> None:
-        """Serve on a free port of 127.0.0.1 until `stop`."""
+        """Serve on a free port of 127.0.0.1 until `stop`; nothing if it serves already."""
+        if self._server is not None:
+            return
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(self.app(), log_level="warning", timeout_graceful_shutdown=1))
@@ -187,8 +192,17 @@ class FakeApi:
         return JSONResponse({"ad_id": ad_id, "metrics": buckets, "totals": totals, "as_of": _iso(now_ms - 400)})
 
 
-async def _with_policy(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+class _Policy:
+    """Adds the headers that the real API has on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                policy = [(b"content-security-policy", POLICY.encode()), (b"cache-control", b"no-cache")]
+                message["headers"] = [*message["headers"], *policy]
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)

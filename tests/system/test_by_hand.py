@@ -75,6 +75,10 @@ def test_a_click_is_redirected_counted_once_and_still_there_after_a_kill_of_ever
     assert (report["received"], report["counted"], report["duplicate"]) == (3, 2, 1)
     answer = system.api("/metrics", ad_id="ad_123", granularity="minute", **this_hour())
     assert answer["ad_id"] == "ad_123"
+    assert set(answer) == {
+        "ad_id", "metrics", "totals", "as_of", "final_through", "granularity", "timezone", "unique_users_method",
+        "unique_users_error",
+    }  # fmt: skip
     assert set(answer["metrics"][0]) == {"timestamp", "clicks", "unique_users", "status"}
     assert {row["status"] for row in answer["metrics"]} == {"provisional"}
 
@@ -180,7 +184,8 @@ def test_a_crash_loop_is_reported_and_not_hidden(tmp_path: Path) -> None:
         wait_for(lambda: "crash loop" in system.log.read_text(), 5, "the crash loop is in the log")
         assert system.run_info()["restarts"]["counter"] >= 4
         shown = subprocess.run([*ADTALLY, "status", "--data-dir", str(system.folder)], check=False, capture_output=True)
-        assert b"restart" in shown.stdout
+        assert shown.returncode == 1
+        assert b"crash loop: the log of `adtally up` says why" in shown.stdout
     finally:
         assert system.stop() == 0
 

@@ -9,6 +9,7 @@ import msgspec
 
 from adtally.cli.tables import print_table
 from adtally.cli.target import ApiClient, Target, Where, resolve, target_options
+from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 LAG_MS_MAX: Final = 10_000
 """Above this the stream is behind: it flushes each second, and reads heartbeats several times a second."""
+
+
+CRASH_LOOP_MS: Final = 60_000
+"""A part that died again and again is not well until it has lived for so long."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -56,7 +61,7 @@ def command(as_json: bool, **where: Unpack[Where]) -> None:
 def overview(target: Target, client: ApiClient) -> Overview:
     """Ask every part that can be reached."""
     run = target.folder.running() if target.click_url is not None else None
-    parts: list[Part] = [] if run is None else _processes(run)
+    parts: list[Part] = [] if run is None else processes(run, SYSTEM_CLOCK.now_ms())
     if target.click_url is not None:
         edges = ApiClient(target.click_url, None)
         with edges.http:
@@ -71,12 +76,18 @@ def overview(target: Target, client: ApiClient) -> Overview:
     return Overview(all(part.healthy for part in parts), parts, {} if run is None else run.restarts, api)
 
 
-def _processes(run: "RunInfo") -> list[Part]:
+def processes(run: "RunInfo", now_ms: int) -> list[Part]:
+    """Tell of each process whether it lives, and whether it dies again and again."""
     found = [Part("supervisor", _alive(run.supervisor_pid), f"pid {run.supervisor_pid}, version {run.version}")]
     for name, pid in sorted(run.pids.items()):
         restarts = run.restarts.get(name, 0)
-        again = "" if restarts == 0 else f", restarted {restarts} time{'s' if restarts > 1 else ''}"
-        found.append(Part(name, _alive(pid), f"pid {pid}{again}"))
+        detail = f"pid {pid}"
+        if restarts:
+            detail += f", restarted {restarts} time{'s' if restarts > 1 else ''}"
+        looping = now_ms - run.crash_loops_ms.get(name, 0) < CRASH_LOOP_MS
+        if looping:
+            detail += ", crash loop: the log of `adtally up` says why"
+        found.append(Part(name, _alive(pid) and not looping, detail))
     return found
 
 

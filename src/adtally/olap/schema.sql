@@ -1,5 +1,6 @@
 -- The OLAP store's schema, as numbered migrations, oldest first; one that was released is never edited again.
--- One dialect for chDB and the ClickHouse server (18.16 and later): no SimpleAggregateFunction, no DateTime64, no CODEC.
+-- Kept near the dialect of old ClickHouse servers (no SimpleAggregateFunction, no DateTime64, no CODEC); run on chDB only
+-- so far. Server 18.16 was tried: it wants LowCardinality allowed, and other columns and states in the views.
 -- {database} is the only thing that is filled in.
 
 -- migration 1: live minutes

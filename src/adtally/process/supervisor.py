@@ -46,6 +46,7 @@ class Child:
         self.process: asyncio.subprocess.Process | None = None
         self.ready = asyncio.Event()
         self.restarts = 0
+        self.crash_loop_ms: int | None = None
         self.last_error = ""
         self._supervisor = supervisor
         self._heard_s = 0.0
@@ -129,6 +130,8 @@ class Child:
         self._deaths.append(now_s)
         recent = sum(1 for death_s in self._deaths if now_s - death_s < CRASH_LOOP_S)
         delay_s = RESTART_DELAYS_S[min(recent - 1, len(RESTART_DELAYS_S) - 1)]
+        if self.crash_looping:
+            self.crash_loop_ms = SYSTEM_CLOCK.now_ms()
         report = log.error if self.crash_looping else log.warning
         message = "crash loop: see this process's own lines above" if self.crash_looping else "ended, is restarted"
         report(message, child=self.name, exit_code=code, restarts=self.restarts, delay_s=delay_s)
@@ -179,6 +182,7 @@ class Supervisor:
             started_ms=self._started_ms,
             pids={name: child.process.pid for name, child in children if child.process is not None},
             restarts={name: child.restarts for name, child in children},
+            crash_loops_ms={name: child.crash_loop_ms for name, child in children if child.crash_loop_ms is not None},
         )
         replace_file(self.folder.run_info, msgspec.json.encode(info))
 

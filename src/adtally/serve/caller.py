@@ -44,7 +44,10 @@ class Caller(msgspec.Struct, frozen=True):
         return advertiser_id
 
     def visible_ad(self, ad_id: str, registry: Registry) -> Ad:
-        """Give an ad. Raises NotFoundError for an unknown one, and in the same words for another advertiser's."""
+        """Give an ad. Raises NotFoundError for an unknown one, and in the same words for another advertiser's.
+
+        Its advertiser is the tenant of queries about it, an admin's too: the store's key begins with the advertiser.
+        """
         try:
             ad = registry.ad(ad_id)
         except NotFoundError:

@@ -71,17 +71,17 @@ class Metrics(msgspec.Struct, frozen=True):
 def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     """Answer GET /metrics."""
     asked = call.params
-    call.caller.visible_ad(asked.ad_id, call.services.registry)
+    tenant = call.caller.visible_ad(asked.ad_id, call.services.registry).advertiser_id
     span = whole_minutes(asked.start, asked.end, call.now_ms, asked.granularity, asked.timezone)
     found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
     # Before the tables are read: what comes in meanwhile may be seen, but is not promised.
     as_of_ms = call.services.progress.as_of_ms
-    rows = _rows(call, found)
+    rows = _rows(call, found, tenant)
     clicks = sum(row.clicks for row in rows)
     answer = Metrics(
         ad_id=asked.ad_id,
         metrics=rows,
-        totals=Totals(clicks, min(clicks, _unique_users(call, found))),
+        totals=Totals(clicks, min(clicks, _unique_users(call, found, tenant))),
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
         final_through=None,
         granularity=asked.granularity,
@@ -92,9 +92,9 @@ def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     return _as_csv(answer) if asked.format == "csv" else answer
 
 
-def _rows(call: Call[MetricsParams, NoBody], found: Buckets) -> list[MetricsRow]:
+def _rows(call: Call[MetricsParams, NoBody], found: Buckets, tenant: str) -> list[MetricsRow]:
     by_device = bool(call.params.group_by)
-    cells = _cells(call, found)
+    cells = _cells(call, found, tenant)
     stamps = timestamps(found, call.params.timezone)
     if not by_device:
         return [
@@ -114,12 +114,14 @@ def _rows(call: Call[MetricsParams, NoBody], found: Buckets) -> list[MetricsRow]
     return rows
 
 
-def _cells(call: Call[MetricsParams, NoBody], found: Buckets) -> dict[tuple[str | int, ...], tuple[int, int]]:
+def _cells(
+    call: Call[MetricsParams, NoBody], found: Buckets, tenant: str
+) -> dict[tuple[str | int, ...], tuple[int, int]]:
     """Give clicks and users by bucket index and, if asked for, device."""
     if not found.starts_ms:
         return {}
     query = AggregateQuery(
-        tenant=call.caller.tenant,
+        tenant=tenant,
         edges_ms=found.edges_ms,
         group_by=("bucket", *call.params.group_by),
         measures=("clicks", "users"),
@@ -129,11 +131,11 @@ def _cells(call: Call[MetricsParams, NoBody], found: Buckets) -> dict[tuple[str 
     return {row.group: (row.clicks, row.users) for row in call.services.reader.aggregate(query)}
 
 
-def _unique_users(call: Call[MetricsParams, NoBody], found: Buckets) -> int:
+def _unique_users(call: Call[MetricsParams, NoBody], found: Buckets, tenant: str) -> int:
     if not found.starts_ms:
         return 0
     query = AggregateQuery(
-        tenant=call.caller.tenant,
+        tenant=tenant,
         edges_ms=(found.edges_ms[0], found.edges_ms[-1]),
         measures=("clicks", "users"),
         ad_ids=(call.params.ad_id,),

@@ -41,7 +41,7 @@ def get_quality(call: Call[QualityParams, NoBody]) -> Quality:
     registry = call.services.registry
     tenant = call.caller.tenant_for(asked.advertiser_id, registry)
     if asked.ad_id is not None:
-        call.caller.visible_ad(asked.ad_id, registry)
+        tenant = call.caller.visible_ad(asked.ad_id, registry).advertiser_id
     span = whole_minutes(asked.start, asked.end, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
     query = AggregateQuery(

@@ -57,15 +57,16 @@ class Series(msgspec.Struct, frozen=True):
 def get_series(call: Call[SeriesParams, NoBody]) -> Streamed:
     """Answer GET /v1/series."""
     asked = call.params
+    tenant = call.caller.tenant
     if asked.ad_id is not None:
-        call.caller.visible_ad(asked.ad_id, call.services.registry)
+        tenant = call.caller.visible_ad(asked.ad_id, call.services.registry).advertiser_id
     span = whole_minutes(asked.start, asked.end, call.now_ms, asked.granularity, asked.timezone)
     found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
     rows: Sequence[AggregateRow] = ()
     if found.starts_ms:
         query = AggregateQuery(
-            tenant=call.caller.tenant,
+            tenant=tenant,
             edges_ms=found.edges_ms,
             group_by=("bucket", *asked.group_by),
             measures=("clicks", "users"),

@@ -1,5 +1,6 @@
 """`adtally metrics` and `adtally status` against a running API."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from adtally.buckets import Granularity
 from adtally.cli import metrics, status
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.folder import RunInfo
 from adtally.serve.values import rfc3339
 from support.serving import Served, report
 
@@ -107,3 +109,11 @@ def test_status_of_a_system_that_does_not_answer_is_one(served: Served, tmp_path
 def test_metrics_of_a_system_that_does_not_answer_is_an_error() -> None:
     result = CliRunner().invoke(metrics.command, ["ad_1", "--url", "http://127.0.0.1:1", "--key", "k"])
     assert isinstance(result.exception, StoreUnavailableError)
+
+
+def test_a_part_is_not_well_until_its_crash_loop_is_a_minute_old() -> None:
+    pid = os.getpid()
+    run = RunInfo(pid, "", "", "0", 0, {"counter": pid, "store": pid}, {"counter": 5}, {"counter": 1_000_000})
+    healths = {part.part: part.healthy for part in status.processes(run, 1_059_999)}
+    assert healths == {"supervisor": True, "counter": False, "store": True}
+    assert all(part.healthy for part in status.processes(run, 1_060_000))

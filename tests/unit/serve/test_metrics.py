@@ -173,11 +173,15 @@ def test_csv_by_device_has_a_column_for_it(served: Served) -> None:
     assert lines[1] == "ad_1,2026-11-23T10:00:00Z,desktop,0,0,provisional"
 
 
-def test_the_query_carries_the_callers_tenant(served: Served) -> None:
-    acme = served.as_advertiser("acme")
-    params = {"ad_id": "ad_1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:01:00Z"}
-    assert acme.get("/metrics", params=params).status_code == 200
-    assert {query.tenant for query in served.olap.queries} == {"acme"}
+def test_queries_about_one_ad_name_its_advertiser_whoever_asks(served: Served) -> None:
+    # The store's primary key begins with the advertiser.
+    span = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:01:00Z"}
+    for client in (served.as_advertiser("acme"), served.admin):
+        for path in ("/metrics", "/v1/quality", "/v1/series"):
+            served.olap.queries.clear()
+            assert client.get(path, params={"ad_id": "ad_1", **span}).status_code == 200
+            assert {query.tenant for query in served.olap.queries} == {"acme"}
     served.olap.queries.clear()
-    served.admin.get("/metrics", params=params)
+    for path in ("/v1/quality", "/v1/series"):
+        assert served.admin.get(path, params=span).status_code == 200
     assert [query.tenant is EVERYONE for query in served.olap.queries] == [True, True]

@@ -1,0 +1,104 @@
+"""The page over a real system: a click at the edge moves the number on the page."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from browser.conftest import TIMEOUT_MS
+from browser.system import KnownAd
+from browser.visit import Visit, new_context
+from support.embedded import Embedded
+
+VISIBLE_MS_MAX = 5_000
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
+ADS = """ad_id,advertiser_id,landing_url,name
+ad_shoes,acme,https://shop.example/shoes,Shoes
+ad_hats,acme,https://shop.example/hats,Hats
+ad_lamps,umbra,https://lamps.example/,Lamps
+"""
+
+pytestmark = [pytest.mark.browser, pytest.mark.system]
+
+
+class RealSystem:
+    """Implements System, seen with one of its keys."""
+
+    def __init__(self, embedded: Embedded, key: str) -> None:
+        self.url = embedded.api_url
+        self.click_url = embedded.click_url
+        self.key = key
+        self.ads = [KnownAd("ad_shoes", "Shoes"), KnownAd("ad_hats", "Hats")]
+        self._click_port = embedded.click_port
+
+    def click(self, ad_id: str, user_id: str, user_agent: str = CHROME) -> None:
+        edge = http.client.HTTPConnection("127.0.0.1", self._click_port, timeout=10)
+        edge.request("GET", f"/click?ad_id={quote(ad_id)}&user_id={user_id}", headers={"User-Agent": user_agent})
+        answer = edge.getresponse()
+        answer.read()
+        edge.close()
+        assert answer.status == 302
+        assert answer.getheader("X-Click-Recorded") is None
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    folder = tmp_path_factory.mktemp("page")
+    embedded = Embedded(folder / "data")
+    (folder / "ads.csv").write_text(ADS)
+    embedded.command("ads", "import", str(folder / "ads.csv"))
+    embedded.start()
+    yield embedded
+    assert embedded.stop() == 0
+
+
+@pytest.fixture
+def system(embedded: Embedded) -> RealSystem:
+    return RealSystem(embedded, (embedded.folder / "admin.key").read_text().strip())
+
+
+def test_a_click_at_the_edge_moves_the_number_on_the_page_without_a_reload(visit: Visit) -> None:
+    visit.system.click("ad_shoes", "first")
+    page = visit.open("?ad=ad_shoes")
+    expect(page.get_by_role("combobox", name="Ad")).to_have_value("Shoes")
+    clicks = page.locator(".figure", has_text="Clicks").locator("dd")
+    users = page.locator(".figure", has_text="Unique users").locator("dd")
+    expect(clicks).to_have_text("1", timeout=VISIBLE_MS_MAX)
+    assert visit.system.key not in page.url
+    page.evaluate("window.notReloaded = true")
+    visit.system.click("ad_shoes", "second")
+    # The same person again within the minute: received, but no click.
+    visit.system.click("ad_shoes", "second")
+    expect(clicks).to_have_text("2", timeout=VISIBLE_MS_MAX)
+    expect(users).to_have_text("2")
+    panel = page.get_by_role("region", name="What became of every request")
+    expect(panel).to_contain_text("3 received")
+    assert page.evaluate("window.notReloaded") is True
+
+
+def test_the_command_that_the_page_shows_makes_a_click_that_it_shows(system: RealSystem, visit: Visit) -> None:
+    page = visit.open("?ad=ad_hats")
+    address = f"{system.click_url}/click?ad_id=ad_hats&user_id=alice"
+    expect(page.locator("pre")).to_have_text(f"curl -i -A Mozilla/5.0 '{address}'")
+    system.click("ad_hats", "alice", "Mozilla/5.0")
+    expect(page.get_by_role("slider")).to_be_visible(timeout=VISIBLE_MS_MAX)
+    expect(page.locator(".figure", has_text="Clicks").locator("dd")).to_have_text("1")
+
+
+def test_an_advertisers_key_shows_its_own_ads_and_no_others(browser: Browser, embedded: Embedded) -> None:
+    key = json.loads(embedded.command("keys", "create", "--advertiser", "acme", "--json"))["key"]
+    context = new_context(browser)
+    context.set_default_timeout(TIMEOUT_MS)
+    visit = Visit(RealSystem(embedded, key), context, {404})
+    page = visit.open("?ad=ad_lamps")
+    expect(page.get_by_role("alert")).to_contain_text("No ad “ad_lamps”")
+    page.get_by_role("combobox", name="Ad").click()
+    expect(page.get_by_role("option")).to_have_count(2)
+    assert sorted(option.split("\n")[0] for option in page.get_by_role("option").all_inner_texts()) == ["Hats", "Shoes"]
+    page.get_by_role("option", name="Shoes").click()
+    expect(page.get_by_role("combobox", name="Ad")).to_have_value("Shoes")
+    context.close()
+    assert visit.problems() == []
