@@ -29,7 +29,7 @@ class SlowNetwork:
 
     def carry(self, rows: LiveRows) -> str:
         """Bring a flush to the store, or not; give its fate: ok, lost, unsure (stored, but reported as failed)."""
-        fate = self._rnd.choice(["ok", "ok", "ok", "lost", "unsure", "late"])
+        fate = self._rnd.choice(["ok", "ok", "ok", "ok", "ok", "lost", "unsure", "late"])
         if fate in ("ok", "unsure"):
             self.store(rows)
         elif fate == "late":

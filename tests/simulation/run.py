@@ -43,10 +43,10 @@ class Profile(msgspec.Struct, frozen=True):
 PROFILES = {
     "calm": Profile(restarts=0.2, stops=0.3),
     "kills": Profile(kills=1, restarts=1, stops=0.3),
-    "restarts": Profile(restarts=2, long_pauses=6, long_pauses_ms=(3_000, 7_000, 20_000), actions=400),
-    "stops": Profile(kills=0.5, restarts=1, stops=1.5, long_pauses=4),
+    "restarts": Profile(restarts=1.5, long_pauses=12, long_pauses_ms=(7_000, 20_000, 40_000), actions=500),
+    "stops": Profile(restarts=2, stops=0.25, long_pauses=12, long_pauses_ms=(7_000, 20_000, 40_000), actions=500),
     "power": Profile(kills=0.3, restarts=0.3, power=1.5),
-    "crashes": Profile(kills=3, restarts=1, power=2),
+    "crashes": Profile(kills=2, restarts=1, power=3),
     "disk": Profile(kills=0.3, restarts=0.5, trouble=1.5),
     "everything": Profile(kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5),
     "clock": Profile(kills=0.7, restarts=0.7, power=0.3, trouble=0.3, stops=0.3, clock_back=2),
@@ -95,7 +95,7 @@ class Scheduler:
             choices.append((profile.power, self._lose_power))
             choices.append((profile.stops, world.stop))
         else:
-            workers = self._rnd.choice([1, 2, 2, 3])
+            workers = self._rnd.choice([1, 2, 3])
             choices.append((40, lambda: world.start(workers)))
             choices.append((3 * profile.power, lambda: self._die_starting(workers)))
         return choices
@@ -116,12 +116,12 @@ class Scheduler:
             (profile.stops, lambda: world.stop_edge(edge)),
         ]
         if edge.taken is None:
-            choices.append((20 if not edge.commit.empty else 0, lambda: self._take(edge)))
+            choices.append((40 if not edge.commit.empty else 0, lambda: self._take(edge)))
         elif edge.appended is False:
-            choices.append((25, lambda: world.note(actor, f"append: {edge.append()}")))
-            choices.append((2 * profile.kills, lambda: self._kill_edge_appending(edge)))
+            choices.append((40, lambda: world.note(actor, f"append: {edge.append()}")))
+            choices.append((4 * profile.kills, lambda: self._kill_edge_appending(edge)))
         else:
-            choices.append((25, lambda: world.note(actor, f"answers: {edge.finish()}")))
+            choices.append((40, lambda: world.note(actor, f"answers: {edge.finish()}")))
         return choices
 
     def _counter(self) -> list[tuple[float, Callable[[], None]]]:
@@ -255,7 +255,7 @@ def _sizes(rnd: random.Random) -> Sizes:
         commit_ms=rnd.choice([1, 5_000]),
         read_bytes_max=rnd.choice([1, 2_000, BIG]),
         dedup_window_ms=rnd.choice([60_000, 120_000]),
-        lateness_ms=rnd.choice([0, 2_000, 60_000]),
+        lateness_ms=rnd.choice([0, 10_000, 60_000, 60_000]),
     )
     return Sizes(limits, stream)
 

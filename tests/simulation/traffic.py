@@ -19,6 +19,9 @@ AGENTS = (
 )
 
 
+RECENT_MAX = 15
+
+
 class FixedAds:
     """Implements AdReplica over ADS."""
 
@@ -38,17 +41,17 @@ class Crowd:
 
     def request(self) -> Request:
         """Give the next request."""
-        if self._recent and self._rnd.random() < 0.35:
+        if self._recent and self._rnd.random() < 0.5:
             return self._rnd.choice(self._recent)
         request = self._new()
-        self._recent = [*self._recent[-5:], request]
+        self._recent = [*self._recent[-RECENT_MAX:], request]
         return request
 
     def _new(self) -> Request:
         rnd = self._rnd
-        query = f"ad_id={rnd.choice(['a', 'a', 'a', 'b', 'b', 'rest', 'gone', 'unknown'])}"
-        user = rnd.choice(["u", "v", "w", None])
-        impression = rnd.choice([None, None, "i1", "i2", "i3"])
+        query = f"ad_id={rnd.choice(['a', 'b'] * 5 + ['rest', 'gone', 'unknown'])}"
+        user = rnd.choice(["u", "u", "v", "v", "w", None])
+        impression = rnd.choice([None, "i1", "i2"])
         query += f"&user_id={user}" if user else ""
         query += f"&impression_id={impression}" if impression else ""
         headers = {b"user-agent": rnd.choice(AGENTS[:2]) if rnd.random() < 0.9 else AGENTS[2]}

@@ -24,8 +24,8 @@ from simulation.traffic import Crowd
 from support.counts import MemoryLive
 from support.disk import KilledError, SimulatedDisk
 
-KILL_CALLS_MAX = 14
-"""A killed process gets to do fewer writes and syncs than this."""
+KILL_CALLS_MAX = (4, 14)
+"""A killed process gets to do fewer writes and syncs than one of these: an append takes few, a new segment many."""
 
 
 class Timeline:
@@ -123,7 +123,7 @@ class World:
 
     def interrupt(self, what: str, call: Callable[[], object]) -> None:
         """Begin a call that its process does not survive; its remains must be buried with `bury` next."""
-        self.disk.kill_after = self.rnd.randrange(KILL_CALLS_MAX)
+        self.disk.kill_after = self.rnd.randrange(self.rnd.choice(KILL_CALLS_MAX))
         try:
             call()
         except KilledError:
