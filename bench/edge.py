@@ -40,11 +40,10 @@ def measure(quick: bool) -> list[Row]:
     with TemporaryDirectory(prefix="adtally-bench-") as name:
         root = Path(name)
         with nginx(root / "nginx") as yardstick, edge_alone(root / "data", ADS, SERVER_CORE) as edge:
-            return [_compare(root, mode, yardstick, edge, seconds, turns) for mode in MODES]
+            return [_compare(mode, yardstick, edge, seconds, turns) for mode in MODES]
 
 
 def _compare(
-    root: Path,
     mode: tuple[str, int, bool, str, str],
     yardstick: tuple[str, int],
     edge: tuple[str, int],
@@ -54,10 +53,10 @@ def _compare(
     what, connections, close, must, aim = mode
     found: dict[tuple[str, int], list[float]] = {yardstick: [], edge: []}
     for address in found:
-        run_wrk(root, address, connections, 1, ADS, WRK_CORE, close)
+        run_wrk(address, connections, 1, WRK_CORE, close)
     for _ in range(turns):
         for address, seen in found.items():
-            seen.append(run_wrk(root, address, connections, seconds, ADS, WRK_CORE, close))
+            seen.append(run_wrk(address, connections, seconds, WRK_CORE, close))
     ratio = middle(found[edge]) / middle(found[yardstick])
     return Row(
         "edge",

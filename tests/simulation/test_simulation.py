@@ -23,7 +23,7 @@ def test_every_promise_holds(history: int, tmp_path: Path) -> None:
     run(history, tmp_path / "data")
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(10))
 def test_a_seed_replays_exactly(number: int, tmp_path: Path) -> None:
     first, again = run(number, tmp_path / "first"), run(number, tmp_path / "again")
     assert first == again

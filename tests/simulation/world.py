@@ -71,7 +71,7 @@ class World:
 
     def note(self, actor: str, what: str) -> None:
         """Write a line of the timeline, in which nothing tells where the run took place."""
-        what = what.replace(f"{self.log_root}/", "")
+        what = what.replace(f"{self.log_root.parent}/", "")
         self.timeline.lines.append(f"{self.clock.now_ms() - START_MS:>9} {actor:<8} {what}")
 
     @property
