@@ -13,8 +13,6 @@ COUNTING_VERSION: Final = 1
 Outcome = Literal["counted", "duplicate", "head", "prefetch", "bot", "paused_ad"]
 """What became of an event: for an `ok` one `counted` or `duplicate`, for any other its verdict."""
 
-OUTCOMES: Final[tuple[Outcome, ...]] = ("counted", "duplicate", "head", "prefetch", "bot", "paused_ad")
-
 
 def minute_of(ts_ms: int) -> int:
     """Give the start of the minute that `ts_ms` lies in, in epoch milliseconds."""
@@ -44,8 +42,3 @@ def click_id(ad_id: str, user_id: str, impression_id: str | None, ts_ms: int) ->
         digest.update(len(raw).to_bytes(4, "big"))
         digest.update(raw)
     return digest.hexdigest()
-
-
-def is_late(ts_ms: int, appended_ms: int, lateness_ms: int = LATENESS_MS) -> bool:
-    """Tell whether an event reached the log too late for the live numbers; the recount still counts it."""
-    return appended_ms - ts_ms > lateness_ms

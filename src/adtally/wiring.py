@@ -6,7 +6,6 @@ Adapters are imported inside the functions, so that a process loads only what it
 import asyncio
 import contextlib
 import gc
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
+from adtally.edge.identity import new_edge_id
 from adtally.errors import AdtallyError, LogError
 from adtally.eventlog.port import Partition
 from adtally.folder import DataFolder
@@ -38,11 +38,6 @@ _DAY_MS: Final = 86_400_000
 def edge_partition(index: int) -> Partition:
     """Give the log partition of an edge worker."""
     return Partition(f"edge-{index}")
-
-
-def new_edge_id() -> str:
-    """Give the random id of an edge's start: 64 bits, so that two never meet."""
-    return secrets.token_hex(8)
 
 
 def open_registry(folder: DataFolder) -> "Registry":

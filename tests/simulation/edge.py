@@ -9,11 +9,11 @@ from adtally.edge.clicks import ClickJudge, Request
 from adtally.edge.clients import Clients
 from adtally.edge.commit import Entry, GroupCommit
 from adtally.edge.cookies import NewUsers
-from adtally.edge.identity import Identity
+from adtally.edge.identity import Identity, new_edge_id
 from adtally.errors import LogError
 from adtally.event import Control
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
-from adtally.wiring import edge_partition, new_edge_id
+from adtally.wiring import edge_partition
 from simulation.clock import SimulatedClock
 from simulation.traffic import FixedAds
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import msgspec
 
 from adtally.config import StreamConfig
+from adtally.edge.identity import new_edge_id
 from adtally.errors import LogError
 from adtally.eventlog.port import BEGINNING, Partition, Position
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
-from adtally.wiring import edge_partition, new_edge_id
+from adtally.wiring import edge_partition
 from simulation.clock import START_MS, SimulatedClock
 from simulation.counter import SimulatedCounter, SlowNetwork, at_rest, watch_order
 from simulation.edge import Limits, SimulatedEdge, Truth
