@@ -82,6 +82,32 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answer `/-/metrics` to other hosts too."""
 
 
+class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The lake and its archiver."""
+
+    flush_ms: Positive = 60_000
+    flush_bytes: Positive = 64 * 1024 * 1024
+    """Of events as they stand in the log; so much is written at once even if `flush_ms` has not passed."""
+    retention_days: Annotated[int, Meta(ge=0)] = 0
+    """Raw events older than this are removed; 0 keeps all, for what is removed cannot be counted again."""
+
+
+class ReconcileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The recount of finished hours."""
+
+    every_ms: Positive = 120_000
+    settle_ms: Annotated[int, Meta(ge=0)] = 600_000
+    """An hour is complete when the archiver has passed the log's end as read so long after the hour's end."""
+    settle_ms_max: Annotated[int, Meta(ge=0)] = 86_400_000
+    """An edge that vanished without a closing record holds hours back for so long."""
+    memory_bytes_max: Annotated[int, Meta(ge=256 * 1024**2)] = 2 * 1024**3
+    """Of a recount's child process."""
+    live_days: Positive = 3
+    """Live minutes are kept for so long after they are final."""
+    minute_days: Positive = 35
+    quarter_hour_days: Positive = 396
+
+
 class OlapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The OLAP store."""
 
@@ -94,6 +120,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     edge: EdgeConfig = EdgeConfig()
     log: LogConfig = LogConfig()
     stream: StreamConfig = StreamConfig()
+    lake: LakeConfig = LakeConfig()
+    reconcile: ReconcileConfig = ReconcileConfig()
     serve: ServeConfig = ServeConfig()
     olap: OlapConfig = OlapConfig()
 

@@ -59,3 +59,24 @@ class StoreUnavailableError(AdtallyError):
 
 class StoreQueryError(AdtallyError):
     """The OLAP store refused a statement: a defect of ours, never the caller's."""
+
+
+class LakeError(AdtallyError):
+    """The lake could not take or give files now: try again later."""
+
+
+class LakeFileGoneError(LakeError):
+    """A file of the lake was replaced or removed since it was listed: list again."""
+
+
+class LakeDamagedError(LakeError):
+    """A file of the lake cannot be read as what it was written as."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file} is damaged ({reason}): restore it from a backup")
+        self.file = file
+        self.reason = reason
+
+
+class RecountError(AdtallyError):
+    """A recount did not come to its end; nothing was published."""

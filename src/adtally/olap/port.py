@@ -14,6 +14,11 @@ from adtally.counting import Outcome
 Dimension = Literal["bucket", "advertiser_id", "campaign_id", "ad_id", "device", "outcome"]
 Measure = Literal["clicks", "users"]
 
+Grain = Literal["minute", "quarter_hour", "day", "month"]
+"""The final tables: all in UTC; every zone's offset is a multiple of 15 minutes."""
+
+Table = Literal["live", "minute", "quarter_hour", "day", "month"]
+
 EVERYONE: Final = NewType("EVERYONE", object)(object())
 """The admin's tenant: sees all advertisers. There is no default: who asks must always be said."""
 
@@ -45,6 +50,50 @@ class LiveRows(msgspec.Struct, frozen=True):
         return len(self.clicks)
 
 
+FINAL_COLUMNS: Final = ("advertiser_id", "campaign_id", "ad_id", "minute_s", "device", "outcome", "clicks", "users")
+"""Of a Parquet file of recounted minutes: texts, but minute_s (epoch seconds) and clicks (events) 64-bit integers, and
+users a list of texts, empty unless the outcome is `counted`. Rows of one cell add up; their users are united."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Which table answers for [start_ms, end_ms). Bounds, and bucket edges inside, are whole cells of the table."""
+
+    table: Table
+    start_ms: int
+    end_ms: int
+
+
+class Span(msgspec.Struct, frozen=True):
+    """What one partition of a final table holds: its rows, and the sum of their counts over all outcomes."""
+
+    grain: Grain
+    start_ms: int
+    rows: int
+    events: int
+
+
+class CellDifference(msgspec.Struct, frozen=True):
+    """A cell whose count in the staged minutes (`new`) is not what it is elsewhere (`old`). 0 stands for no row."""
+
+    advertiser_id: str
+    campaign_id: str
+    ad_id: str
+    minute_s: int
+    device: str
+    outcome: str
+    old: int
+    new: int
+
+
+class Differences(msgspec.Struct, frozen=True):
+    """How staged minutes differ from what was there before: all cells counted, the first `limit` of them listed."""
+
+    cells: int
+    events: int
+    """Sum over all cells of |new - old|."""
+    listed: tuple[CellDifference, ...]
+
+
 class FinalRows(msgspec.Struct, frozen=True):
     """Rows of final minutes, a list per column, all of one length; `users` are all user ids of the cell."""
 
@@ -68,6 +117,9 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     `tenant` is an advertiser's id or EVERYONE. `edges_ms` are the bucket edges, ascending, at least two: bucket i is
     [edges_ms[i], edges_ms[i+1]), and a minute belongs to the one that holds its start. Empty filters admit all.
 
+    `sources` say which table answers for which part of the range; they adjoin and cover it. Without any, the live table
+    answers for all.
+
     Buckets and groups without rows are absent from the answer; without `group_by` the answer is exactly one row, with
     zeros if nothing was found.
     """
@@ -83,6 +135,7 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     order: Literal["group", "clicks", "users"] = "group"
     """By the group's own values ascending, or by a measure descending and then by group."""
     limit: int = 1_000_000
+    sources: tuple[Source, ...] = ()
 
 
 class AggregateRow(msgspec.Struct, frozen=True):
@@ -95,21 +148,51 @@ class AggregateRow(msgspec.Struct, frozen=True):
 
 
 class OlapWriter(Protocol):
-    """Writes live rows and final hours. Every call may be repeated; live rows may also overtake each other."""
+    """Writes live rows and final partitions. Every call may be repeated; live rows may also overtake each other.
+
+    Staging and publishing are for one caller at a time, the reconciler. Readers see a published partition's old rows or
+    its new ones, never both, never neither. All raise StoreUnavailableError if the store does not answer.
+    """
 
     def append_live(self, rows: LiveRows) -> None:
-        """Merge rows into the live table; visible to readers on return. Raises StoreUnavailableError."""
+        """Merge rows into the live table; visible to readers on return."""
         ...
 
     def drop_live_before(self, ts_ms: int) -> None:
         """Drop whole hours of the live table that end at or before `ts_ms`."""
         ...
 
-    def replace_final_hour(self, hour_ms: int, rows: FinalRows) -> None:
-        """Put `rows` in the place of the final minutes of the hour that starts at `hour_ms`.
+    def stage(self, files: Sequence[str]) -> None:
+        """Put recounted minutes in the place of what was staged before: local Parquet files of FINAL_COLUMNS."""
+        ...
 
-        Readers see the old rows or the new, never both, never neither; no rows at all empty the hour.
+    def staged_differences(
+        self, start_ms: int, end_ms: int, against: Literal["live", "minute"], limit: int
+    ) -> Differences:
+        """Compare the staged minutes of [start_ms, end_ms) with a table's, cell by cell (shards of a cell summed)."""
+        ...
+
+    def publish_hour(self, hour_ms: int) -> list[Span]:
+        """Replace the hour's final minutes by the staged ones, and its part of the day's quarter hours by what follows.
+
+        Give what the hour's minute partition and the day's quarter-hour partition now hold.
         """
+        ...
+
+    def publish_day(self, day_ms: int) -> Span:
+        """Replace a UTC day of the day table by what its quarter hours give; give what it holds now."""
+        ...
+
+    def publish_month(self, month_ms: int) -> Span:
+        """Replace a UTC month of the month table by what its days give; give what it holds now."""
+        ...
+
+    def drop_final_before(self, grain: Grain, ts_ms: int) -> None:
+        """Drop whole partitions of a final table that end at or before `ts_ms`: retention."""
+        ...
+
+    def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
+        """Give what a final table's partitions that begin in [start_ms, end_ms) hold, by start; empty ones absent."""
         ...
 
 
@@ -120,7 +203,8 @@ class OlapReader(Protocol):
         """Answer a query.
 
         Raises InvalidValueError for a query without a tenant, with fewer than two edges or edges that do not ascend, or
-        ordered by users that it does not measure; StoreUnavailableError if the store does not answer now.
+        ordered by users that it does not measure, or with sources that do not cover its range; StoreUnavailableError if
+        the store does not answer now.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""The lake: every event, before deduplication, as Parquet by event hour."""

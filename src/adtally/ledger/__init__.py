@@ -1,0 +1,1 @@
+"""The ledger: what the lake holds, what was reconciled, and what it said."""
