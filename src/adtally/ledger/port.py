@@ -170,12 +170,29 @@ class Ledger(ArchiveLedger, Protocol):
         changed: Sequence[CellDifference] = (),
         spans: Sequence[Span] = (),
         dirty: Sequence[tuple[Grain, int]] = (),
+        *,
+        pending: bool = False,
     ) -> int:
         """Add a line and give its number. `edges`, where given, replace what is known of the hour's edges.
 
         `spans` are published final partitions (an empty one, with no rows, too); `dirty` are the days and months that
         no longer hold what the hours below them do: their spans are forgotten until they are noted again.
+
+        A `pending` line, with its edges and changed keys, is seen by `pending` alone until it is confirmed: its numbers
+        are about to be published. An earlier pending line of the hour is forgotten.
         """
+        ...
+
+    def pending(self, hour_ms: int) -> HourLine | None:
+        """Give the pending line of an hour."""
+        ...
+
+    def confirm(self, commit: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> None:
+        """Make a pending line the newest of its hour, with its published partitions; again is harmless."""
+        ...
+
+    def discard(self, commit: int) -> None:
+        """Forget a pending line; again is harmless."""
         ...
 
     def touch(self, hour_ms: int, files: str) -> None:
@@ -184,6 +201,10 @@ class Ledger(ArchiveLedger, Protocol):
 
     def note_spans(self, spans: Sequence[Span]) -> None:
         """Note published days and months."""
+        ...
+
+    def forget_spans(self, grain: Grain, starts_ms: Sequence[int]) -> None:
+        """Forget published partitions, which are to be published anew."""
         ...
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:

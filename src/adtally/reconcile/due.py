@@ -1,0 +1,65 @@
+"""Finds the hours that are to be recounted, from the lake and the ledger alone."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from adtally.buckets import HOUR_MS
+from adtally.ledger.port import HourLine, Ledger, Manifest, Rules
+from adtally.reconcile.port import HourCount
+from adtally.reconcile.publication import Publication
+from adtally.reconcile.worklist import DueHour, Hours, day_of, is_due
+
+EMPTY_HOURS_MAX: Final = 35 * 24
+"""So far back hours without any event get a line of their own."""
+
+NO_EVENTS: Final = HourCount(Manifest(0, "", 0, ""), {}, 0, ())
+
+
+class Finder:
+    """Looks at one pass's hours. `end_ms` is the end of the last complete one."""
+
+    def __init__(
+        self, ledger: Ledger, publication: Publication, hours: Hours, lines: Mapping[int, HourLine], rules: Rules
+    ) -> None:
+        self._ledger = ledger
+        self._publication = publication
+        self._hours = hours
+        self._lines = lines
+        self._rules = rules
+
+    def hour(self, hour_ms: int) -> DueHour:
+        """Give one hour, due or not."""
+        return self._hours.hour(hour_ms, self._rules, self._lines.get(hour_ms))
+
+    def due(self, end_ms: int) -> list[int]:
+        """Give the hours before `end_ms` whose files or known losses are not those that the ledger's line is about."""
+        lines, present = self._lines, self._hours.present
+        candidates = {*present, *(hour_ms for hour_ms, line in lines.items() if line.manifest.events)}
+        if lines or present:
+            first_ms = max(min([*lines, *present]), end_ms - EMPTY_HOURS_MAX * HOUR_MS)
+            candidates.update(range(max(first_ms, max(lines, default=0) + HOUR_MS), end_ms, HOUR_MS))
+        return [hour_ms for hour_ms in sorted(candidates) if hour_ms + HOUR_MS <= end_ms and self._is_due(hour_ms)]
+
+    def whole_days(self, hours_ms: set[int], before_ms: int) -> set[int]:
+        """Give the other published hours of those days of `hours_ms` that begin before `before_ms`.
+
+        A day is made of the quarter hours of all its hours; where retention has dropped them, all are counted again.
+        """
+        days = {day_of(hour_ms) for hour_ms in hours_ms if day_of(hour_ms) < before_ms}
+        published = {hour_ms for hour_ms, line in self._lines.items() if line.revision > 0 and day_of(hour_ms) in days}
+        return published - hours_ms
+
+    def _is_due(self, hour_ms: int) -> bool:
+        hour = self.hour(hour_ms)
+        return is_due(hour, self._lines) or self._has_news(hour)
+
+    def _has_news(self, hour: DueHour) -> bool:
+        """Tell whether an hour that missed events misses fewer now: their loss may have been noted since."""
+        line = hour.line
+        if line is None or line.state != "damaged" or line.revision > 0:
+            return False
+        edges = tuple(self._ledger.edges(hour.hour_ms))
+        missing = self._publication.missing(hour.hour_ms, msgspec.structs.replace(NO_EVENTS, edges=edges))
+        return sum(missing.values()) != line.missing
