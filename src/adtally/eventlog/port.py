@@ -5,7 +5,7 @@ not negotiated.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NewType, Protocol
+from typing import Final, Literal, NewType, Protocol
 
 import msgspec
 
@@ -18,6 +18,9 @@ BEGINNING = Position("")
 """Sorts before every position: read from the first record that the partition still holds."""
 
 Partition = NewType("Partition", str)
+
+IMPORT_PREFIX: Final = "import-"
+"""Of the partitions and edge ids of imported history."""
 
 
 class Record(msgspec.Struct, frozen=True):
