@@ -1,0 +1,42 @@
+"""`adtally rebuild`: the OLAP store anew from the lake."""
+
+from pathlib import Path
+
+import click
+
+from adtally.cli.tables import plural
+from adtally.cli.target import DEFAULT_DATA_DIR, config_file_of
+from adtally.config import load
+
+
+@click.command("rebuild", help="Throw the OLAP store away and make it anew from the lake and the log.")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DEFAULT_DATA_DIR, show_default=True, metavar="DIR")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file.  [default: DIR/config.toml]")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def command(data_dir: Path, config_file: Path | None, yes: bool) -> None:
+    """Rebuild a store on whose folder nothing runs; a run that was ended before its end is taken up by the next.
+
+    Final numbers are counted again from the raw events, by the rules that the ledger names, and must be what it says.
+    Live numbers of hours that are not final come back when `adtally up` replays the log.
+    """
+    from adtally import wiring
+    from adtally.process.supervisor import open_folder
+    from adtally.telemetry import configure_logging
+
+    folder, _lock = open_folder(data_dir)
+    config = load(config_file_of(folder, config_file)).config
+    configure_logging("rebuild")
+    if not yes:
+        click.confirm(f"Everything in {folder.olap} is made anew. Go on?", abort=True)
+    report = wiring.rebuild(folder, config, _progress())
+    for failure in report.failures:
+        click.echo(f"not rebuilt: {failure}", err=True)
+    wrong = [line for line in report.lines if line.state == "damaged"]
+    for line in wrong:
+        click.echo(f"damaged: {line.note}", err=True)
+    click.echo(
+        f"{plural(len(report.republished), 'hour')} and {plural(len(report.spans), 'day or month')} made anew; "
+        "live numbers follow when `adtally up` has replayed the log"
+    )
+    if report.failures or wrong:
+        raise SystemExit(1)
