@@ -159,14 +159,19 @@ def dialect_insert(dialect: Dialect, table: Table) -> Any:  # noqa: ANN401 - eac
     return import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
 
 
+def replace_statement(dialect: Dialect, table: Table) -> Any:  # noqa: ANN401 - each dialect has a class of its own
+    """Give the statement that inserts a row, or replaces the one with its key."""
+    statement = dialect_insert(dialect, table)
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+
+
 def insert_statement(dialect: Dialect, table: Table, *, replace: bool) -> str:
     """Give the SQL that inserts a row or, where its key exists, replaces that row or leaves it alone."""
-    statement = dialect_insert(dialect, table)
     if replace:
-        rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-        statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+        statement = replace_statement(dialect, table)
     else:
-        statement = statement.on_conflict_do_nothing()
+        statement = dialect_insert(dialect, table).on_conflict_do_nothing()
     return str(statement.compile(dialect=dialect))
 
 
