@@ -25,7 +25,7 @@ CLIENTS = {
     "chdb": ("olap/chdb.py",),
     "httpx": ("cli/target.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
-    "sqlalchemy": ("registry/schema.py", "registry/sql.py", "registry/upsert.py"),
+    "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
     "starlette": ("serve/", "wiring.py"),
     "uvicorn": ("wiring.py",),
 }

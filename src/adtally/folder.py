@@ -39,6 +39,7 @@ class DataFolder:
         self.config = root / "config.toml"
         self.version = root / "version"
         self.registry = root / "registry.db"
+        self.ledger = root / "ledger.db"
         self.log = root / "log"
         self.dead_letters = root / "deadletters.db"
         self.olap = root / "olap"

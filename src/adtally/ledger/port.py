@@ -115,6 +115,17 @@ class HourLine(msgspec.Struct, frozen=True, kw_only=True):
     """For people: which edge vanished, which file cannot be read, what to do."""
 
 
+class LineSummary(msgspec.Struct, frozen=True):
+    """Of a line, what every answer of the API goes by: a year of hours is read in a moment."""
+
+    commit: int
+    hour_ms: int
+    state: HourState
+    revision: int
+    missing: int
+    difference: int
+
+
 class ArchiveLedger(Protocol):
     """The archiver's side."""
 
@@ -153,6 +164,13 @@ class Ledger(ArchiveLedger, Protocol):
 
     def history(self, hour_ms: int) -> list[HourLine]:
         """Give all lines of an hour, oldest first."""
+        ...
+
+    def summaries(self, after: int = 0) -> list[LineSummary]:
+        """Give the lines with greater numbers than `after` in short, by number.
+
+        Lines become visible in the order of their numbers, so who asks again with the last number misses none.
+        """
         ...
 
     def bounds(self) -> tuple[int, int] | None:

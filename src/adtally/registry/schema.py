@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, select
-
-from adtally.errors import DataFolderError
+from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -45,27 +43,3 @@ api_key: Final = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
 )
-
-schema_version: Final = Table("schema_version", MetaData(), Column("version", BigInteger, primary_key=True))
-
-
-def migrate(connection: Connection, folder: Path = MIGRATIONS) -> int:
-    """Bring the tables to the newest migration's number, which is given, inside the caller's transaction.
-
-    Raises DataFolderError if the tables were made by a newer adtally.
-    """
-    known = {int(file.name.split("_")[0]): file for file in sorted(folder.glob("*.sql"))}
-    newest = max(known)
-    schema_version.create(connection, checkfirst=True)
-    done = set(connection.scalars(select(schema_version.c.version)))
-    if done and max(done) > newest:
-        raise DataFolderError(
-            f"the registry has version {max(done)}, this adtally works on version {newest}: "
-            "use the adtally that wrote it, or a newer one"
-        )
-    for version in sorted(known.keys() - done):
-        for statement in known[version].read_text(encoding="utf-8").split(";\n"):
-            if statement.strip():
-                connection.exec_driver_sql(statement)
-        connection.execute(schema_version.insert(), {"version": version})
-    return newest

@@ -1,14 +1,13 @@
 """Stores a batch of ads inside one transaction, and tells what it did."""
 
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, BindParameter, Connection, Dialect, Select, Table, bindparam, cast, func, select
+from sqlalchemy import Connection, Table
 
 from adtally.registry import schema
 from adtally.registry.port import Ad, RefusedAd, RefusedAdsError, UpsertResult
+from adtally.sqldb import insert_statement, lookup_statement
 
 Row = tuple[str, ...]
 """In the order of its table's columns, the primary key first. An ad's are those of Ad's fields."""
@@ -61,31 +60,6 @@ def _why_refused(ad: Ad, before: Row | None, campaign_owner: str | None) -> str 
             f"{ad.advertiser_id!r}; name another campaign"
         )
     return None
-
-
-def lookup_statement(dialect: Dialect, table: Table) -> Select[Any]:
-    """Give the query for the rows whose primary keys stand in the parameter `ids`, a JSON array.
-
-    One parameter: thousands of them cost more to prepare than to look up, and databases limit their number.
-    """
-    array: BindParameter[str] = bindparam("ids")
-    if dialect.name == "postgresql":
-        wanted = select(func.json_array_elements_text(cast(array, JSON)))
-    else:
-        wanted = select(func.json_each(array).table_valued("value").c.value)
-    return select(table).where(next(iter(table.primary_key)).in_(wanted))
-
-
-def insert_statement(dialect: Dialect, table: Table, *, replace: bool) -> str:
-    """Give the SQL that inserts a row or, where its key exists, replaces that row or leaves it alone."""
-    # Imported by name: PostgreSQL's would cost each command a quarter of a second of drivers that it does not need.
-    statement = import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
-    if replace:
-        rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-        statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
-    else:
-        statement = statement.on_conflict_do_nothing()
-    return str(statement.compile(dialect=dialect))
 
 
 def _lookup(connection: Connection, table: Table, ids: set[str]) -> dict[str, Row]:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from adtally import sqldb
 from adtally.errors import DataFolderError, StoreUnavailableError
 from adtally.registry import schema
 from adtally.registry.port import Ad
 from adtally.registry.sql import SqlRegistry
-from adtally.registry.upsert import insert_statement, lookup_statement
+from adtally.sqldb import insert_statement, lookup_statement
 
 
 def open_and_count(file: Path) -> int:
@@ -47,9 +48,9 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     registry = SqlRegistry.open(tmp_path / "registry.db")
 
     def migrate_anew() -> None:
-        with registry._transaction(write=True) as connection:
-            connection.execute(schema.schema_version.delete())
-            schema.migrate(connection, migrations)
+        with registry._database.transaction(write=True) as connection:
+            connection.execute(sqldb.schema_version.delete())
+            sqldb.migrate(connection, migrations, "registry")
 
     with pytest.raises(StoreUnavailableError, match="BROKEN"):
         migrate_anew()
@@ -77,7 +78,7 @@ def test_several_openers_may_make_the_same_registry_at_once(tmp_path: Path) -> N
 
 def test_sqlite_commits_are_durable(tmp_path: Path) -> None:
     registry = SqlRegistry.open(tmp_path / "registry.db")
-    with registry._transaction() as connection:
+    with registry._database.transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
     registry.close()
@@ -95,7 +96,7 @@ def test_no_message_or_text_holds_a_key(tmp_path: Path) -> None:
 def test_a_page_of_one_advertisers_ads_is_read_from_an_index(tmp_path: Path) -> None:
     registry = SqlRegistry.open(tmp_path / "registry.db")
     registry.upsert_ads([Ad("a", "acme", "https://a.example/")])
-    with registry._transaction() as connection:
+    with registry._database.transaction() as connection:
         plan = connection.exec_driver_sql(
             "EXPLAIN QUERY PLAN SELECT * FROM ad WHERE advertiser_id = 'acme' AND ad_id > 'a' ORDER BY ad_id LIMIT 5"
         ).all()

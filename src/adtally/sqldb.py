@@ -1,0 +1,211 @@
+"""A SQL database as registry and ledger use it: SQLite for one machine, PostgreSQL for many (SQLAlchemy Core, no ORM).
+
+Tables are made by numbered migrations in plain SQL, for both databases; statements in them end with a semicolon at the
+end of a line.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    BindParameter,
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    MetaData,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+
+from adtally.errors import DataFolderError, StoreUnavailableError
+
+BUSY_TIMEOUT_S: Final = 10
+"""How long SQLite waits for another process's transaction; an import's batch takes a tenth of a second."""
+
+CACHE_KIB: Final = 64 * 1024
+CHECKPOINT_PAGES: Final = 16_384
+"""64 MiB of WAL: imports in random order write a page once per checkpoint instead of once per batch."""
+
+WAL_TRIES: Final = 20
+
+schema_version: Final = Table("schema_version", MetaData(), Column("version", BigInteger, primary_key=True))
+
+_WRITES: Final = "adtally_writes"
+
+
+class SqlDatabase:
+    """An open database. Thread-safe. `name` says in messages what it is: registry, ledger."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**{_WRITES: True})
+        self._name = name
+
+    @classmethod
+    def open(
+        cls, place: Path | str, name: str, migrations: Path, *, busy_timeout_s: int = BUSY_TIMEOUT_S
+    ) -> "SqlDatabase":
+        """Open a SQLite file (a path, made if it is not there) or a database URL, and migrate it.
+
+        Raises DataFolderError for a file that is no such database or a newer one's, StoreUnavailableError if it does
+        not answer.
+        """
+        if isinstance(place, Path):
+            engine = _sqlite_engine(place, busy_timeout_s)
+        else:
+            engine = create_engine(place, paramstyle="format")
+        database = cls(engine, name)
+        try:
+            with database.transaction(write=True) as connection:
+                migrate(connection, migrations, name)
+        except Exception:
+            engine.dispose()
+            raise
+        return database
+
+    @property
+    def dialect(self) -> Dialect:
+        """Give what SQL the database speaks."""
+        return self._engine.dialect
+
+    @contextmanager
+    def transaction(self, *, write: bool = False) -> Iterator[Connection]:
+        """Give a connection for one transaction, durable at its end.
+
+        Raises StoreUnavailableError if the database does not answer, DataFolderError if it is damaged.
+        """
+        engine = self._writer if write else self._engine
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise StoreUnavailableError(f"the {self._name} {engine.url!r} does not answer ({error.orig})") from error
+        except IntegrityError:
+            raise
+        except DatabaseError as error:
+            raise DataFolderError(f"{engine.url!r} is no adtally {self._name}, or damaged ({error.orig})") from error
+
+    def rows(self, statement: Select[Any]) -> list[Any]:
+        """Give all rows of a query, in a transaction of its own. Raises as `transaction`."""
+        with self.transaction() as connection:
+            return list(connection.execute(statement).all())
+
+    def ping(self) -> None:
+        """Return if the database answers. Raises StoreUnavailableError."""
+        with self.transaction() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def migrate(connection: Connection, folder: Path, name: str) -> int:
+    """Bring the tables to the newest migration's number, which is given, inside the caller's transaction.
+
+    Raises DataFolderError if the tables were made by a newer adtally.
+    """
+    known = {int(file.name.split("_")[0]): file for file in sorted(folder.glob("*.sql"))}
+    newest = max(known)
+    schema_version.create(connection, checkfirst=True)
+    done = set(connection.scalars(select(schema_version.c.version)))
+    if done and max(done) > newest:
+        raise DataFolderError(
+            f"the {name} has version {max(done)}, this adtally works on version {newest}: "
+            "use the adtally that wrote it, or a newer one"
+        )
+    for version in sorted(known.keys() - done):
+        for statement in known[version].read_text(encoding="utf-8").split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+        connection.execute(schema_version.insert(), {"version": version})
+    return newest
+
+
+def lookup_statement(dialect: Dialect, table: Table) -> Select[Any]:
+    """Give the query for the rows whose first key column's values stand in the parameter `ids`, a JSON array.
+
+    One parameter: thousands of them cost more to prepare than to look up, and databases limit their number.
+    """
+    return select(table).where(next(iter(table.primary_key)).in_(json_texts(dialect)))
+
+
+def json_texts(dialect: Dialect) -> Select[Any]:
+    """Give the query for the texts in the parameter `ids`, a JSON array."""
+    array: BindParameter[str] = bindparam("ids")
+    if dialect.name == "postgresql":
+        return select(func.json_array_elements_text(cast(array, JSON)))
+    return select(func.json_each(array).table_valued("value").c.value)
+
+
+def dialect_insert(dialect: Dialect, table: Table) -> Any:  # noqa: ANN401 - each dialect has a class of its own
+    """Give an insert into `table` that knows ON CONFLICT."""
+    # Imported by name: PostgreSQL's would cost each command a quarter of a second of drivers that it does not need.
+    return import_module(f"sqlalchemy.dialects.{dialect.name}").insert(table)
+
+
+def replace_statement(dialect: Dialect, table: Table) -> Any:  # noqa: ANN401 - each dialect has a class of its own
+    """Give the statement that inserts a row, or replaces the one with its key."""
+    statement = dialect_insert(dialect, table)
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+
+
+def insert_statement(dialect: Dialect, table: Table, *, replace: bool) -> str:
+    """Give the SQL that inserts a row or, where its key exists, replaces that row or leaves it alone."""
+    if replace:
+        statement = replace_statement(dialect, table)
+    else:
+        statement = dialect_insert(dialect, table).on_conflict_do_nothing()
+    return str(statement.compile(dialect=dialect))
+
+
+def _sqlite_engine(file: Path, busy_timeout_s: int) -> Engine:
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": busy_timeout_s})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
+        # Transactions begin where we say so: the driver would begin them late, and not at all for DDL.
+        connection.isolation_level = None
+        _switch_to_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and writes later must hold the write lock from its start: SQLite cannot wait
+        # for it in the middle (SQLITE_BUSY_SNAPSHOT).
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Set the journal mode, which SQLite does without waiting for others who open the same new file."""
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            # This does wait.
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("COMMIT")
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
