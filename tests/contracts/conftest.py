@@ -1,10 +1,14 @@
-"""Fresh OLAP stores, one of each kind."""
+"""Fresh OLAP stores and ledgers, one of each kind."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adtally.ledger.port import Ledger
+from support.ledgers import Opened, sqlite
+from support.ledgers import memory as memory_ledger
 from support.olap_stores import Store, Stored, chdb, memory
 
 
@@ -18,3 +22,22 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stored]:
 @pytest.fixture
 def store(stored: Stored) -> Store:
     return stored.store
+
+
+@pytest.fixture(params=[sqlite, memory_ledger])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+    opened: list[Any] = []
+    make = request.param(tmp_path)
+
+    def open_again() -> Ledger:
+        opened.append(make())
+        return opened[-1]  # type: ignore[no-any-return]
+
+    yield open_again
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(reopen: Opened) -> Ledger:
+    return reopen()

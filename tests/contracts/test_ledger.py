@@ -1,6 +1,5 @@
 """What every ledger promises (ledger/port.py)."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -14,41 +13,10 @@ from adtally.ledger.port import Absence, ArchiveNote, EdgeEvents, EdgeMark, Ledg
 from adtally.ledger.sql import SqlLedger
 from adtally.olap.port import Span
 from support.ledger_lines import HOUR_MS, cell, line
-from support.memory_ledger import MemoryLedger
+from support.ledgers import Opened
 
 H = 495_000 * HOUR_MS
 """Some whole hour."""
-
-Opened = Callable[[], Ledger]
-"""Opens the same ledger anew, as another process would."""
-
-
-def sqlite(tmp_path: Path) -> Opened:
-    return lambda: SqlLedger.open(tmp_path / "ledger.db")
-
-
-def memory(_: Path) -> Opened:
-    ledger = MemoryLedger()
-    return lambda: ledger
-
-
-@pytest.fixture(params=[sqlite, memory])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
-    opened: list[Any] = []
-    make = request.param(tmp_path)
-
-    def open_again() -> Ledger:
-        opened.append(make())
-        return opened[-1]  # type: ignore[no-any-return]
-
-    yield open_again
-    for ledger in opened:
-        ledger.close()
-
-
-@pytest.fixture
-def ledger(reopen: Opened) -> Ledger:
-    return reopen()
 
 
 def note(position: str, passed_ms: int, partition: str = "edge-0") -> ArchiveNote:

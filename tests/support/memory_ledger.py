@@ -27,6 +27,7 @@ class MemoryLedger:
         self.written: list[HourLine] = []
         self.changed_keys: dict[int, list[CellDifference]] = {}
         self.hour_edges: dict[int, list[EdgeEvents]] = {}
+        self.waiting: dict[int, tuple[HourLine, list[EdgeEvents], list[CellDifference]]] = {}
         self.published: dict[tuple[Grain, int], Span] = {}
 
     def note_archived(
@@ -96,6 +97,20 @@ class MemoryLedger:
             self.published.pop(place, None)
         return commit
 
+    def prepare(self, line: HourLine, edges: Sequence[EdgeEvents], changed: Sequence[CellDifference]) -> None:
+        self.waiting[line.hour_ms] = (line, list(edges), list(changed))
+
+    def prepared(self, hour_ms: int) -> HourLine | None:
+        return self.waiting[hour_ms][0] if hour_ms in self.waiting else None
+
+    def confirm(self, hour_ms: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> int:
+        if hour_ms not in self.waiting:
+            return 0
+        return self.write(*self.waiting.pop(hour_ms), spans, dirty)
+
+    def discard(self, hour_ms: int) -> None:
+        self.waiting.pop(hour_ms, None)
+
     def touch(self, hour_ms: int, files: str) -> None:
         for index in reversed(range(len(self.written))):
             if self.written[index].hour_ms == hour_ms:
@@ -104,6 +119,10 @@ class MemoryLedger:
 
     def note_spans(self, spans: Sequence[Span]) -> None:
         self.published |= {(span.grain, span.start_ms): span for span in spans}
+
+    def forget_spans(self, grain: Grain, starts_ms: Sequence[int]) -> None:
+        for start_ms in starts_ms:
+            self.published.pop((grain, start_ms), None)
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
         found = [span for span in self.published.values() if span.grain == grain]

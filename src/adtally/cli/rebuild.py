@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from adtally.cli.progress import hours_bar
 from adtally.cli.tables import plural
 from adtally.cli.target import DEFAULT_DATA_DIR, config_file_of
 from adtally.config import load
@@ -28,7 +29,8 @@ def command(data_dir: Path, config_file: Path | None, yes: bool) -> None:
     configure_logging("rebuild")
     if not yes:
         click.confirm(f"Everything in {folder.olap} is made anew. Go on?", abort=True)
-    report = wiring.rebuild(folder, config, _progress())
+    with hours_bar() as progress:
+        report = wiring.rebuild(folder, config, progress)
     for failure in report.failures:
         click.echo(f"not rebuilt: {failure}", err=True)
     wrong = [line for line in report.lines if line.state == "damaged"]

@@ -18,7 +18,9 @@ ENDED: Final = ("done", "failed")
 @click.option("--hour", metavar="HOUR", help="One hour, due or not, such as 2026-11-23T10 (UTC).")
 @click.option("--dry-run", is_flag=True, help="Recount and compare, publish nothing.")
 @click.option(
-    "--accept-missing", is_flag=True, help="Publish --hour although events are missing from the lake: they are given up."
+    "--accept-missing",
+    is_flag=True,
+    help="Publish --hour although events are missing from the lake: they are given up.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the API's answer.")
 @target_options

@@ -188,29 +188,31 @@ class Ledger(ArchiveLedger, Protocol):
         changed: Sequence[CellDifference] = (),
         spans: Sequence[Span] = (),
         dirty: Sequence[tuple[Grain, int]] = (),
-        *,
-        pending: bool = False,
     ) -> int:
         """Add a line and give its number. `edges`, where given, replace what is known of the hour's edges.
 
         `spans` are published final partitions (an empty one, with no rows, too); `dirty` are the days and months that
         no longer hold what the hours below them do: their spans are forgotten until they are noted again.
-
-        A `pending` line, with its edges and changed keys, is seen by `pending` alone until it is confirmed: its numbers
-        are about to be published. An earlier pending line of the hour is forgotten.
         """
         ...
 
-    def pending(self, hour_ms: int) -> HourLine | None:
-        """Give the pending line of an hour."""
+    def prepare(self, line: HourLine, edges: Sequence[EdgeEvents], changed: Sequence[CellDifference]) -> None:
+        """Keep a line whose numbers are about to be published, in the place of the hour's prepared one if there is one.
+
+        Until it is confirmed, only `prepared` sees it: a reconciler that died in between finds it again.
+        """
         ...
 
-    def confirm(self, commit: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> None:
-        """Make a pending line the newest of its hour, with its published partitions; again is harmless."""
+    def prepared(self, hour_ms: int) -> HourLine | None:
+        """Give an hour's prepared line."""
         ...
 
-    def discard(self, commit: int) -> None:
-        """Forget a pending line; again is harmless."""
+    def confirm(self, hour_ms: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> int:
+        """Write an hour's prepared line, as `write` does, and give its number; 0 if there is none."""
+        ...
+
+    def discard(self, hour_ms: int) -> None:
+        """Forget an hour's prepared line; again is harmless."""
         ...
 
     def touch(self, hour_ms: int, files: str) -> None:

@@ -75,6 +75,12 @@ changed: Final = Table(
     "changed", metadata, _number("commit", key=True), _number("first_index", key=True), _text("cells")
 )
 
+prepared: Final = Table("prepared", metadata, _number("hour_ms", key=True), _text("document"))
+
+prepared_changed: Final = Table(
+    "prepared_changed", metadata, _number("hour_ms", key=True), _number("first_index", key=True), _text("cells")
+)
+
 hour_edge: Final = Table(
     "hour_edge",
     metadata,

@@ -5,17 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    Connection,
-    Select,
-    and_,
-    delete,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Select, and_, func, select, update
 
-from adtally.ledger import schema
+from adtally.ledger import lines, schema
 from adtally.ledger.port import (
     CHANGED_KEYS_MAX,
     Absence,
@@ -25,7 +17,7 @@ from adtally.ledger.port import (
     HourLine,
     LineSummary,
 )
-from adtally.ledger.rows import CELLS_OF_ROW, cells_of_text, line_of, row_of, rows_of_cells
+from adtally.ledger.rows import CELLS_OF_ROW, cells_of_text, line_of, rows_of_cells
 from adtally.ledger.statements import mark_statement, newest_marks_statement
 from adtally.olap.port import CellDifference, Grain, Span
 from adtally.sqldb import SqlDatabase, dialect_insert, json_texts, replace_statement
@@ -33,7 +25,6 @@ from adtally.sqldb import SqlDatabase, dialect_insert, json_texts, replace_state
 BUSY_TIMEOUT_S: Final = 60
 """A line with a million changed keys takes a second or more; who waits for it must not give up."""
 
-_COMMIT: Final = "commit"
 _ARCHIVE_WANTED: Final = "archive wanted"
 
 
@@ -117,7 +108,7 @@ class SqlLedger:
 
     def last_commit(self) -> int:
         """Give the number of the newest line, 0 without any."""
-        return self._latest(_COMMIT)
+        return self._latest(lines.COMMIT)
 
     def write(
         self,
@@ -131,20 +122,39 @@ class SqlLedger:
         # Before the transaction: others wait for its end.
         cells = list(rows_of_cells(changed[:CHANGED_KEYS_MAX]))
         with self._database.transaction(write=True) as connection:
-            commit = _next_commit(connection)
-            connection.execute(schema.line.insert(), row_of(line, commit))
+            commit = lines.add(connection, line, edges)
             if cells:
                 connection.execute(schema.changed.insert(), [{"commit": commit, **row} for row in cells])
-            if edges is not None:
-                connection.execute(delete(schema.hour_edge).where(schema.hour_edge.c.hour_ms == line.hour_ms))
-            if edges:
-                hour = {"hour_ms": line.hour_ms}
-                connection.execute(schema.hour_edge.insert(), [hour | msgspec.structs.asdict(edge) for edge in edges])
-            _note_spans(connection, spans)
-            for grain, start_ms in dirty:
-                span = schema.span.c
-                connection.execute(delete(schema.span).where(span.grain == grain, span.start_ms == start_ms))
+            lines.note_spans(connection, spans)
+            lines.forget_spans(connection, dirty)
         return commit
+
+    def prepare(self, line: HourLine, edges: Sequence[EdgeEvents], changed: Sequence[CellDifference]) -> None:
+        """Keep a line whose numbers are about to be published; see the port."""
+        cells = list(rows_of_cells(changed[:CHANGED_KEYS_MAX]))
+        with self._database.transaction(write=True) as connection:
+            lines.discard(connection, line.hour_ms)
+            lines.prepare(connection, line, edges, cells)
+
+    def prepared(self, hour_ms: int) -> HourLine | None:
+        """Give an hour's prepared line."""
+        with self._database.transaction() as connection:
+            found = lines.prepared(connection, hour_ms)
+        return None if found is None else found.line
+
+    def confirm(self, hour_ms: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> int:
+        """Write an hour's prepared line and give its number; see the port."""
+        with self._database.transaction(write=True) as connection:
+            commit = lines.confirm(connection, hour_ms)
+            if commit:
+                lines.note_spans(connection, spans)
+                lines.forget_spans(connection, dirty)
+        return commit
+
+    def discard(self, hour_ms: int) -> None:
+        """Forget an hour's prepared line."""
+        with self._database.transaction(write=True) as connection:
+            lines.discard(connection, hour_ms)
 
     def touch(self, hour_ms: int, files: str) -> None:
         """Note on an hour's newest line that files with another fingerprint hold the same events."""
@@ -156,7 +166,12 @@ class SqlLedger:
     def note_spans(self, spans: Sequence[Span]) -> None:
         """Note published days and months."""
         with self._database.transaction(write=True) as connection:
-            _note_spans(connection, spans)
+            lines.note_spans(connection, spans)
+
+    def forget_spans(self, grain: Grain, starts_ms: Sequence[int]) -> None:
+        """Forget published partitions, which are to be published anew."""
+        with self._database.transaction(write=True) as connection:
+            lines.forget_spans(connection, [(grain, start_ms) for start_ms in starts_ms])
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
         """Give the published partitions of a final table that begin in [start_ms, end_ms), by start."""
@@ -254,23 +269,6 @@ def _advance(connection: Connection, notes: Sequence[ArchiveNote]) -> None:
     if moved:
         rows = [msgspec.structs.asdict(note) for note in moved.values()]
         connection.execute(replace_statement(connection.dialect, schema.archive), rows)
-
-
-def _next_commit(connection: Connection) -> int:
-    """Take the next number. Whoever else writes a line waits, so numbers become visible in their order."""
-    latest = schema.latest.c
-    mine = latest.name == _COMMIT
-    connection.execute(update(schema.latest).where(mine).values(value=latest.value + 1))
-    return int(connection.execute(select(latest.value).where(mine)).scalar_one())
-
-
-def _note_spans(connection: Connection, spans: Sequence[Span]) -> None:
-    if spans:
-        rows = [
-            {"grain": span.grain, "start_ms": span.start_ms, "row_count": span.rows, "events": span.events}
-            for span in spans
-        ]
-        connection.execute(replace_statement(connection.dialect, schema.span), rows)
 
 
 def _marks(rows: Sequence[Any]) -> list[EdgeMark]:

@@ -110,11 +110,11 @@ class Publication:
             return msgspec.structs.replace(new, commit=self._ledger.write(new, found.count.edges))
         # Of an hour that was never counted live (imported history) every cell differs, and listing them says nothing.
         listed = differences.listed if sum(found.previous.values()) > 0 else ()
-        commit = self._ledger.write(new, found.count.edges, listed, pending=True)
-        reach("reconcile.noted")
+        self._ledger.prepare(new, found.count.edges, listed)
+        reach("reconcile.prepared")
         spans = self._writer.publish_hour(hour_ms)
         reach("reconcile.published")
-        self._ledger.confirm(commit, spans, dirty_of(hour_ms))
+        commit = self._ledger.confirm(hour_ms, spans, dirty_of(hour_ms))
         reach("reconcile.confirmed")
         return msgspec.structs.replace(new, commit=commit)
 
@@ -129,18 +129,18 @@ class Publication:
 
     def _finish_interrupted(self, hour: DueHour, count: HourCount) -> None:
         """Decide about a line that was written and perhaps published by a reconciler that died before it said so."""
-        line = self._ledger.pending(hour.hour_ms)
+        line = self._ledger.prepared(hour.hour_ms)
         if line is None:
             return
         old = self._ledger.line(hour.hour_ms)
         if line.manifest == count.manifest:
             # The staged minutes are the same: whether they were published or not, they are now.
             spans = self._writer.publish_hour(hour.hour_ms)
-            self._ledger.confirm(line.commit, spans, dirty_of(hour.hour_ms))
+            self._ledger.confirm(hour.hour_ms, spans, dirty_of(hour.hour_ms))
         elif self._final(hour.hour_ms) == _positive(line.final) != _positive(old.final if old is not None else {}):
-            self._ledger.confirm(line.commit, (), dirty_of(hour.hour_ms))
+            self._ledger.confirm(hour.hour_ms, (), dirty_of(hour.hour_ms))
         else:
-            self._ledger.discard(line.commit)
+            self._ledger.discard(hour.hour_ms)
         reach("reconcile.decided")
 
     def _previous(self, hour_ms: int, line: HourLine | None) -> dict[str, int]:

@@ -98,7 +98,9 @@ def _told(request: Request) -> ReconcileState:
         hours=[] if report is None else [_hour(line) for line in report.lines],
         republished=[] if report is None else [rfc3339(hour_ms) for hour_ms in report.republished],
         failures=[] if report is None else list(report.failures),
-        complete_through=None if report is None or report.complete_through_ms <= 0 else rfc3339(report.complete_through_ms),
+        complete_through=None
+        if report is None or report.complete_through_ms <= 0
+        else rfc3339(report.complete_through_ms),
         waits="" if report is None else report.waits,
         error=request.error,
     )

@@ -71,6 +71,18 @@ CREATE TABLE changed (
     PRIMARY KEY ("commit", first_index)
 );
 
+-- Lines whose numbers are about to be published, at most one an hour. document: a JSON object, the line and its edges.
+CREATE TABLE prepared (
+    hour_ms BIGINT NOT NULL PRIMARY KEY,
+    document TEXT NOT NULL
+);
+CREATE TABLE prepared_changed (
+    hour_ms BIGINT NOT NULL,
+    first_index BIGINT NOT NULL,
+    cells TEXT NOT NULL,
+    PRIMARY KEY (hour_ms, first_index)
+);
+
 CREATE TABLE hour_edge (
     hour_ms BIGINT NOT NULL,
     edge_id TEXT NOT NULL,
