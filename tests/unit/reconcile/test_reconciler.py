@@ -1,0 +1,299 @@
+"""Hours become final, are corrected, and tell of damage."""
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adtally.reconcile.reconciler import Wanted
+from support.lake_events import click
+from support.plain_recount import plain_recount
+from support.reconciling import DAY_MS, RULES, Backend, history, hour
+
+SETTLED_MS = 15 * 60_000
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return Backend(tmp_path)
+
+
+def three_hours(backend: Backend, rnd: random.Random) -> None:
+    """Fill hours 1 to 3, and count them live without a mistake."""
+    backend.archive(history(rnd, 300, hour(1), hour(4)))
+    backend.count_live(backend.live_of(hour(1), hour(4)))
+
+
+def check_final(backend: Backend, first: int, behind: int) -> None:
+    """See that minutes and quarter hours are what the raw events say."""
+    for index in range(first, behind):
+        assert backend.final(hour(index), hour(index + 1)) == backend.expected(hour(index), hour(index + 1))
+    assert backend.final(hour(first), hour(behind), "quarter_hour") == backend.expected(hour(first), hour(behind))
+
+
+def test_complete_hours_become_final_and_no_others(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    report = backend.run(hour(3) + SETTLED_MS)
+    assert [line.hour_ms for line in report.lines] == [hour(1), hour(2)]
+    for index in (1, 2):
+        line = backend.line(index)
+        assert (line.state, line.revision, line.keys_differed, line.difference, line.missing) == ("final", 1, 0, 0, 0)
+        assert line.final == line.previous
+    check_final(backend, 1, 3)
+    assert backend.ledger.line(hour(3)) is None
+    assert backend.run(hour(3) + SETTLED_MS).lines == ()
+
+
+def test_an_hour_ends_ten_minutes_after_its_end(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    assert backend.run(hour(2) + 600_000 - 1).lines == ()
+    assert len(backend.run(hour(2) + 600_000).lines) == 1
+
+
+def test_what_the_stream_got_wrong_is_repaired_and_the_ledger_shows_exactly_that(backend: Backend, seed: int) -> None:
+    rnd = random.Random(seed)
+    backend.archive(history(rnd, 300, hour(1), hour(2)))
+    right = backend.live_of(hour(1), hour(2))
+    dropped, doubled = sorted(right)[0], sorted(right)[-1]
+    wrong = dict(right)
+    del wrong[dropped]
+    wrong[doubled] = (right[doubled][0] * 2, right[doubled][1])
+    backend.count_live(wrong)
+    backend.run(hour(3))
+    line = backend.line(1)
+    assert (line.keys_differed, line.difference) == (2, right[dropped][0] + right[doubled][0])
+    changed = {(c.ad_id, c.minute_s, c.device, c.outcome): (c.old, c.new) for c in backend.ledger.changed(line.commit)}
+    assert changed == {
+        dropped[2:]: (0, right[dropped][0]),
+        doubled[2:]: (2 * right[doubled][0], right[doubled][0]),
+    }
+    check_final(backend, 1, 2)
+
+
+def test_late_events_reopen_an_hour_which_closes_with_the_next_revision(backend: Backend, seed: int) -> None:
+    rnd = random.Random(seed)
+    three_hours(backend, rnd)
+    backend.run(hour(5))
+    late = [click(number, hour(1) + number, "late", user_id=f"n{number}") for number in range(1, 4)]
+    backend.archive(late, delay_ms=10 * 3_600_000)
+    report = backend.run(hour(6))
+    assert [line.revision for line in report.lines if line.hour_ms == hour(1)] == [2]
+    line = backend.line(1)
+    assert (line.late, line.difference, line.final["counted"] - line.previous["counted"]) == (3, 3, 3)
+    assert sum(cell.new - cell.old for cell in backend.ledger.changed(line.commit)) == 3
+    assert backend.line(2).revision == 1
+    check_final(backend, 1, 4)
+
+
+def test_events_at_an_hours_end_are_looked_back_at_by_the_next(backend: Backend) -> None:
+    shop = [click(1, hour(2) + 1_000, user_id="x")]
+    shop = [msgspec.structs.replace(event, impression_id="i") for event in shop]
+    backend.archive(shop)
+    backend.run(hour(4))
+    assert backend.line(2).final == {"counted": 1}
+    before = msgspec.structs.replace(shop[0], edge_id="late", ts_ms=hour(2) - 1_000)
+    backend.archive([before], delay_ms=DAY_MS)
+    backend.run(hour(4) + 1)
+    assert (backend.line(1).final, backend.line(2).final) == ({"counted": 1}, {"duplicate": 1})
+    assert backend.line(2).revision == 2
+
+
+def test_other_files_with_the_same_events_change_nothing(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    backend.archive(backend.events[i][0] for i in range(0, 50))
+    backend.run(hour(5))
+    commit = backend.ledger.last_commit()
+    from adtally.lake.compaction import compact_hour
+
+    for index in (1, 2, 3):
+        compact_hour(backend.lake, hour(index))
+    assert backend.run(hour(6)).lines == ()
+    assert backend.ledger.last_commit() == commit + 1, "but for the line of the empty hour 4"
+    assert backend.run(hour(6)).lines == ()
+
+
+def test_a_removed_file_is_an_alarm_and_no_correction_and_a_restored_one_ends_it(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    name = backend.archive(history(random.Random(seed), 40, hour(2), hour(3), "e2"))
+    backend.run(hour(5))
+    before = backend.final(hour(2), hour(3))
+    file = backend.root / "lake" / name
+    content = file.read_bytes()
+    file.unlink()
+    report = backend.run(hour(5))
+    line = backend.line(2)
+    assert [(each.hour_ms, each.state) for each in report.lines] == [(hour(2), "damaged")]
+    assert "40 of edge e2" in line.note
+    assert (line.revision, line.final) == (1, {k: v for k, v in backend.ledger.history(hour(2))[0].final.items()})
+    assert backend.final(hour(2), hour(3)) == before
+    assert backend.run(hour(5)).lines == ()
+    file.write_bytes(content)
+    backend.run(hour(5))
+    assert (backend.line(2).state, backend.line(2).revision, backend.line(2).keys_differed) == ("final", 1, 0)
+
+
+def test_a_file_that_is_gone_before_its_first_count_is_missed(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    name = backend.archive(history(random.Random(seed), 40, hour(2), hour(3), "e2"))
+    (backend.root / "lake" / name).unlink()
+    backend.run(hour(5))
+    line = backend.line(2)
+    assert (line.state, line.revision, line.missing) == ("damaged", 0, 40)
+    assert backend.final(hour(2), hour(3)) == {}
+    for number in range(1, 41):
+        backend.lose("e2", number)
+    backend.run(hour(5))
+    assert (backend.line(2).state, backend.line(2).revision, backend.line(2).missing) == ("final", 1, 0)
+
+
+def test_a_person_may_accept_that_events_are_missing(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    name = backend.archive(history(random.Random(seed), 40, hour(2), hour(3), "e2"))
+    (backend.root / "lake" / name).unlink()
+    backend.run(hour(5))
+    backend.run(hour(5), Wanted(hour_ms=hour(2), accept_missing=True))
+    assert (backend.line(2).state, backend.line(2).revision, backend.line(2).missing) == ("final", 1, 40)
+    assert backend.run(hour(5)).lines == ()
+
+
+def test_a_truncated_file_damages_its_hour_and_the_next_and_keeps_no_others_back(backend: Backend, seed: int) -> None:
+    backend.archive(history(random.Random(seed), 400, hour(1), hour(5)))
+    backend.count_live(backend.live_of(hour(1), hour(5)))
+    file = backend.root / "lake" / backend.lake.files(hour(2))[0].name
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+    backend.run(hour(6))
+    assert [backend.line(index).state for index in (1, 2, 3, 4)] == ["final", "damaged", "damaged", "final"]
+    assert file.name in backend.line(2).note
+    file.write_bytes(content)
+    backend.run(hour(6))
+    assert [backend.line(index).state for index in (1, 2, 3, 4)] == ["final"] * 4
+    check_final(backend, 1, 5)
+
+
+def test_hours_without_events_get_a_line_too(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    backend.run(hour(7) + SETTLED_MS)
+    assert [(backend.line(i).state, backend.line(i).final) for i in (4, 5, 6)] == [("final", {})] * 3
+
+
+def test_a_day_and_a_month_are_published_when_all_their_hours_are(backend: Backend, seed: int) -> None:
+    rnd = random.Random(seed)
+    backend.archive(history(rnd, 500, hour(0), hour(24 * 5)))
+    backend.run(hour(24 * 3) + SETTLED_MS)
+    published = [span.start_ms for span in backend.ledger.spans("day", 0, 1 << 53)]
+    assert published == [hour(0), hour(24), hour(48)]
+    for day in range(3):
+        begin, end = hour(24 * day), hour(24 * (day + 1))
+        assert backend.final(begin, end, "day") == backend.expected(begin, end)
+    assert backend.ledger.spans("month", 0, 1 << 53) == []
+    backend.run(hour(24 * 6))
+    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
+    assert [span.start_ms for span in backend.ledger.spans("month", 0, 1 << 53)] == [november]
+    assert backend.final(november, december, "month") == backend.expected(november, december)
+
+
+def test_a_corrected_hour_corrects_its_day_and_month(backend: Backend, seed: int) -> None:
+    backend.archive(history(random.Random(seed), 300, hour(0), hour(24 * 5)))
+    backend.run(hour(24 * 6))
+    backend.archive([click(1, hour(30), "late", user_id="new")], delay_ms=DAY_MS * 9)
+    backend.run(hour(24 * 6))
+    assert backend.final(hour(24), hour(48), "day") == backend.expected(hour(24), hour(48))
+    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
+    assert backend.final(november, december, "month") == backend.expected(november, december)
+
+
+def test_a_dry_run_tells_and_changes_nothing(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    report = backend.run(hour(5), Wanted(dry_run=True))
+    assert [line.revision for line in report.lines] == [1, 1, 1, 1]
+    assert (backend.ledger.last_commit(), backend.final(hour(1), hour(4))) == (0, {})
+
+
+def test_one_hour_may_be_asked_for_and_is_compared_cell_by_cell(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    backend.run(hour(5))
+    assert backend.run(hour(5), Wanted(hour_ms=hour(2))).lines == ()
+    spoil(backend, 2)
+    (line,) = backend.run(hour(5), Wanted(hour_ms=hour(2))).lines
+    assert (line.revision, line.keys_differed) == (2, 1)
+    check_final(backend, 1, 4)
+    assert backend.run(hour(5), Wanted(hour_ms=hour(9))).lines == ()
+
+
+def test_a_second_pass_over_yesterday_finds_nothing_or_corrects_what_it_finds(backend: Backend, seed: int) -> None:
+    backend.archive(history(random.Random(seed), 600, hour(0), hour(24)))
+    backend.count_live(backend.live_of(hour(0), hour(24)))
+    backend.run(hour(25))
+    assert backend.reconciler.second_pass_due() == hour(0)
+    assert backend.reconciler.second_pass(hour(0)).lines == ()
+    assert (backend.line(0).kind, backend.line(0).keys_differed) == ("second pass", 0)
+    assert backend.reconciler.second_pass_due() is None
+    spoil(backend, 7)
+    (line,) = backend.reconciler.second_pass(hour(0)).lines
+    assert (line.hour_ms, line.kind, line.revision, line.keys_differed) == (hour(7), "second pass", 2, 1)
+    check_final(backend, 0, 24)
+    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
+
+
+def test_what_the_store_has_lost_is_published_again_with_the_same_revision(backend: Backend, seed: int) -> None:
+    backend.archive(history(random.Random(seed), 600, hour(0), hour(24 * 5)))
+    backend.run(hour(24 * 6))
+    lines = backend.ledger.lines(0, 1 << 53)
+    for grain in ("minute", "quarter_hour", "day", "month"):
+        backend.store.drop_final_before(grain, hour(24 * 40))  # type: ignore[arg-type]
+    assert backend.final(hour(0), hour(24 * 5)) == {}
+    report = backend.run(hour(24 * 6), Wanted(verify=True))
+    assert report.lines == ()
+    assert len(report.republished) == len([line for line in lines if line.final])
+    assert backend.ledger.lines(0, 1 << 53) == lines
+    check_final(backend, 0, 24 * 5)
+    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
+    assert backend.final(november, december, "month") == backend.expected(november, december)
+    assert backend.run(hour(24 * 6), Wanted(verify=True)).republished == ()
+
+
+def test_an_import_into_a_day_whose_quarter_hours_are_gone_counts_the_whole_day_again(
+    backend: Backend, seed: int
+) -> None:
+    rnd = random.Random(seed)
+    backend.archive(history(rnd, 300, hour(0), hour(24)))
+    backend.run(hour(26))
+    much_later_ms = hour(24 * 500)
+    backend.run(much_later_ms)
+    assert backend.final(hour(0), hour(24), "quarter_hour") == {}
+    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
+    backend.archive([click(1, hour(5), "import-1", user_id="new")], delay_ms=DAY_MS * 500)
+    backend.run(much_later_ms)
+    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
+    assert backend.final(hour(0), hour(24), "minute") == {}
+
+
+def test_live_minutes_are_dropped_some_days_after_they_are_final(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    backend.run(hour(5))
+    assert backend.live_of(hour(1), hour(4)) != {}
+    backend.run(hour(24 * 5))
+    from adtally.olap.port import EVERYONE, AggregateQuery
+
+    (row,) = backend.store.aggregate(AggregateQuery(EVERYONE, (hour(0), hour(24))))
+    assert row.clicks == 0
+
+
+def spoil(backend: Backend, index: int) -> None:
+    """Publish an hour with one cell that is too large, behind the ledger's back."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from support.plain_recount import FINAL_SCHEMA
+
+    cells = plain_recount(backend.events, hour(index), hour(index + 1), RULES).cells
+    rows = [
+        dict(zip(FINAL_SCHEMA.names, (*cell, clicks + (number == 0), sorted(users)), strict=True))
+        for number, (cell, (clicks, users)) in enumerate(sorted(cells.items()))
+    ]
+    file = backend.root / "spoiled.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, FINAL_SCHEMA), file)
+    backend.store.stage([str(file)])
+    backend.store.publish_hour(hour(index))
