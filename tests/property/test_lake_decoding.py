@@ -125,6 +125,12 @@ def as_events(table: pa.Table | None) -> list[Event]:
 @example([encode_event(EVENT)[:-1] + b',"impression_id":null}'])
 @example([encode_event(EVENT)[:-1] + b',"seq":5,"ad_id":"twice"}'])
 @example([encode_event(EVENT) + b"\0\n" + encode_event(EVENT)])
+@example([encode_event(EVENT) + encode_event(EVENT)])
+@example([encode_event(EVENT) + encode_event(EVENT) + b"\0}\n" + encode_event(EVENT)])
+@example([encode_event(EVENT) + b" "])
+@example([b"\n" + encode_event(EVENT)])
+@example([encode_event(EVENT)[:-1] + b',"\xff":1}'])
+@example([encode_event(EVENT)[:-1] + b',"\\ud800":"\xff"}'])
 @example([b""])
 @example([b"[]"])
 def test_the_events_and_dead_letters_are_what_msgspec_says_line_by_line(payloads: list[bytes]) -> None:

@@ -48,9 +48,7 @@ def decode_fast(records: Sequence[Record], reader: LogReader) -> pa.Table | None
     lines = payload.count(b"\n") + 1
     usual = (
         not any(record.skip for record in records)
-        # One object on each line: a line feed inside one, or a second one, has no place left.
-        and payload.startswith(b"{")
-        and payload.endswith(b"}")
+        # No line feed inside an object; as many objects as lines are then one on each.
         and payload.count(b"}\n{") == lines - 1
         # Arrow takes `null` for an absent field, ends at a NUL, and does not look at UTF-8.
         and b"null" not in payload
@@ -118,8 +116,7 @@ class SlowDecoder:
         columns = self._columns
         for name in Event.__struct_fields__:
             columns[name].append(getattr(event, name))
-        unknown = {key: value for key, value in _decode_raw(line).items() if key not in _KNOWN}
-        columns["unknown_fields"].append(_encode(unknown).decode() if unknown else None)
+        columns["unknown_fields"].append(_unknown_fields(line))
         columns["append_delay_ms"].append(record.appended_ms - event.ts_ms)
         columns["partition"].append(record.partition)
         columns["offset"].append(position)
@@ -138,6 +135,17 @@ def decode_line(line: bytes) -> tuple[Event | None, str]:
     if not -_V_MAX <= event.v <= _V_MAX:
         return None, f"v {event.v} does not fit into 16 bits"
     return event, ""
+
+
+def _unknown_fields(line: bytes) -> str | None:
+    """Give the fields of a line that can be read which no column holds, as one JSON object."""
+    # What it does not know msgspec does not look at closely: the event counts, whatever bytes lie there.
+    text = line.decode(errors="replace")
+    try:
+        unknown = {key: value for key, value in _decode_raw(text).items() if key not in _KNOWN}
+        return _encode(unknown).decode() if unknown else None
+    except (msgspec.MsgspecError, UnicodeError):
+        return _encode({"": text}).decode()
 
 
 def _dead_numbers(events: Sequence[Event | None]) -> list[Absence]:
