@@ -43,6 +43,7 @@ class DataFolder:
         self.log = root / "log"
         self.dead_letters = root / "deadletters.db"
         self.olap = root / "olap"
+        self.lake = root / "lake"
         self.run = root / "run"
 
     def prepare(self) -> None:

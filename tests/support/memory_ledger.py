@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from adtally.errors import StoreUnavailableError
 from adtally.ledger.port import (
     CHANGED_KEYS_MAX,
     Absence,
@@ -166,3 +167,31 @@ class MemoryLedger:
 def _newest_by_edge(marks: list[EdgeMark]) -> list[EdgeMark]:
     newest = {mark.edge_id: mark for mark in sorted(marks, key=lambda mark: mark.hour_ms)}
     return [newest[edge_id] for edge_id in sorted(newest)]
+
+
+class MovingLedger(MemoryLedger):
+    """The archiver's side of a ledger that can be away, and that tells how often it was told something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.calls = 0
+
+    @property
+    def known_absences(self) -> set[Absence]:
+        return set(self.absent.values())
+
+    def note_archived(
+        self, notes: Sequence[ArchiveNote], marks: Sequence[EdgeMark], absences: Sequence[Absence]
+    ) -> None:
+        self._answer()
+        self.calls += 1
+        super().note_archived(notes, marks, absences)
+
+    def archive_wanted_ms(self) -> int:
+        self._answer()
+        return super().archive_wanted_ms()
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StoreUnavailableError("the ledger is away")

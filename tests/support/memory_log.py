@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from adtally.errors import PositionGoneError
 from adtally.event import Control, Event, encode_control, encode_event
 from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record
@@ -51,9 +53,7 @@ class MemoryLogReader:
         for record in self._log.records.get(partition, [])[n : n + self.records_max]:
             if record.kind == "damaged" and record.reason == "removed":
                 raise PositionGoneError(f"{start} is gone")
-            found.append(
-                Record(record.partition, record.kind, record.appended_ms, record.payload, record.at, record.next, index)
-            )
+            found.append(msgspec.structs.replace(record, skip=index))
             index = 0
             size += len(record.payload)
             if size >= bytes_max:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from support.plain_recount import Appended, PlainRecounter, lake_table, plain_recount
 
 from adtally.config import ReconcileConfig
 from adtally.counting import COUNTING_VERSION, DEDUP_WINDOW_MS, LATENESS_MS
@@ -20,7 +21,6 @@ from support.counts import Counts
 from support.memory_ledger import MemoryLedger
 from support.memory_olap import MemoryOlap
 from support.olap_stores import Store
-from support.plain_recount import Appended, PlainRecounter, lake_table, plain_recount
 from support.serving import SetClock
 
 HOUR_MS = 3_600_000
@@ -171,6 +171,4 @@ def history(
 
 def without_times(lines: Sequence[HourLine]) -> list[HourLine]:
     """Give lines with what differs from run to run left out."""
-    return [
-        msgspec.structs.replace(line, commit=0, started_ms=0, finished_ms=0, engine="") for line in lines
-    ]
+    return [msgspec.structs.replace(line, commit=0, started_ms=0, finished_ms=0, engine="") for line in lines]

@@ -24,7 +24,8 @@ class Lake(Protocol):
     """Keeps files of raw events. Thread-safe. Hours are named by their start in UTC epoch milliseconds."""
 
     def write(self, hour_ms: int, stem: str, events: "pa.Table") -> LakeFile:
-        """Keep `events` (columns of lake/columns.py) as the hour's file `stem`, sorted by (ad_id, ts_ms), durably.
+        """Keep `events` (columns of lake/columns.py) as the hour's file `stem`, durably; the lake sorts them by
+        (ad_id, ts_ms).
 
         Readers see the whole file or none; a file of that name is replaced. Raises LakeError where it cannot be kept.
         """
@@ -38,8 +39,11 @@ class Lake(Protocol):
         """Give the hour's files by name; none where there is no such hour. Raises LakeError."""
         ...
 
-    def read(self, file: LakeFile) -> "pa.Table":
-        """Give a file's events. Raises LakeFileGoneError where it was replaced, LakeDamagedError for bad bytes."""
+    def read(self, file: LakeFile, columns: Sequence[str] | None = None) -> "pa.Table":
+        """Give a file's events, or only some of their columns.
+
+        Raises LakeFileGoneError where it was replaced, LakeDamagedError for bad bytes, LakeError.
+        """
         ...
 
     def location(self, file: LakeFile) -> str:
@@ -47,7 +51,10 @@ class Lake(Protocol):
         ...
 
     def replace(self, hour_ms: int, stem: str, events: "pa.Table", old: Sequence[LakeFile]) -> LakeFile:
-        """Write `events` as `stem`, and then remove `old`. A crash between leaves both, which is harmless."""
+        """Write `events` as `stem`, and then remove `old`, except for a file of the name just written.
+
+        A crash between leaves both, which is harmless. Raises LakeError.
+        """
         ...
 
     def remove_hour(self, hour_ms: int) -> None:

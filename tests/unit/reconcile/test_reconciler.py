@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.plain_recount import plain_recount
 
 from adtally.reconcile.reconciler import Wanted
 from support.lake_events import click
-from support.plain_recount import plain_recount
 from support.reconciling import DAY_MS, RULES, Backend, history, hour
 
 SETTLED_MS = 15 * 60_000
@@ -101,7 +101,7 @@ def test_events_at_an_hours_end_are_looked_back_at_by_the_next(backend: Backend)
 
 def test_other_files_with_the_same_events_change_nothing(backend: Backend, seed: int) -> None:
     three_hours(backend, random.Random(seed))
-    backend.archive(backend.events[i][0] for i in range(0, 50))
+    backend.archive(backend.events[i][0] for i in range(50))
     backend.run(hour(5))
     commit = backend.ledger.last_commit()
     from adtally.lake.compaction import compact_hour
@@ -285,7 +285,6 @@ def spoil(backend: Backend, index: int) -> None:
     """Publish an hour with one cell that is too large, behind the ledger's back."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
     from support.plain_recount import FINAL_SCHEMA
 
     cells = plain_recount(backend.events, hour(index), hour(index + 1), RULES).cells

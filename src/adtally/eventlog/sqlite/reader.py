@@ -76,8 +76,8 @@ class SqliteLogReader:
 
     def position_of(self, record: Record, index: int) -> Position:
         """Give the position of one event of a record."""
-        at = parse_position(record.at)
-        return Place(at.segment, at.n, at.index + index).position()
+        # Records begin at index 0. The archiver asks this for every event: taking `at` apart would cost it five times.
+        return Position(f"{record.at[:-6]}{index:06x}")
 
     def committed(self) -> dict[Partition, Position]:
         """Give this reader's committed positions."""
