@@ -22,7 +22,7 @@ SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".css", ".html", ".sql")
 
 CLIENTS = {
     "apsw": ("eventlog/sqlite/", "registry/replica.py"),
-    "chdb": ("olap/chdb.py", "reconcile/chdb/engine.py"),
+    "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.olap_stores import HOUR_MS, MINUTE_S, NOON_S, Live, Store, Stored, final, groups, live, total
+from support.olap_stores import HOUR_MS, MINUTE_S, NOON_S, Live, Store, groups, live, total
 
 
 def test_repeating_an_append_changes_nothing(store: Store) -> None:
@@ -68,30 +68,6 @@ def test_drop_live_before_drops_whole_hours_that_have_ended(store: Store) -> Non
     assert total(store)[0] == 2
     store.append_live(live(Live(7)))
     assert total(store)[0] == 9
-
-
-def test_a_final_hour_is_replaced_whole_and_the_others_are_left_alone(stored: Stored) -> None:
-    store, hour_ms = stored.store, NOON_S * 1000
-    before = Live(2, ["a", "b"], minute_s=NOON_S - MINUTE_S)
-    store.replace_final_hour(hour_ms - HOUR_MS, final(before))
-    store.replace_final_hour(hour_ms, final(Live(5, ["a"]), Live(3, ad_id="ad_2", device="'\\N\t")))
-    kept = minute(before)
-    assert stored.final_minutes() == [kept, minute(Live(5, ["a"])), minute(Live(3, ad_id="ad_2", device="'\\N\t"))]
-    for _ in range(2):
-        store.replace_final_hour(hour_ms, final(Live(4, ["a", "c"])))
-        assert stored.final_minutes() == [kept, minute(Live(4, ["a", "c"]))]
-    for _ in range(2):
-        store.replace_final_hour(hour_ms, final())
-        assert stored.final_minutes() == [kept]
-    store.replace_final_hour(hour_ms, final(Live(1)))
-    assert stored.final_minutes() == [kept, minute(Live(1))]
-    assert total(store) == (0, 0)
-
-
-def minute(row: Live) -> tuple[Any, ...]:
-    users = len(set(row.users))
-    columns = (row.advertiser_id, row.campaign_id, row.ad_id, row.minute_s, row.device, row.outcome)
-    return (*columns, row.clicks, users)
 
 
 def test_readers_in_several_threads_see_each_append_whole_and_never_less_than_before(store: Store) -> None:

@@ -1,13 +1,25 @@
 """The OLAP stores that the contract is tested on, and what lies in them as seen from behind their ports."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from adtally.olap.chdb import ChdbStore
-from adtally.olap.port import EVERYONE, AggregateQuery, FinalRows, LiveRows, OlapAdmin, OlapReader, OlapWriter
+from adtally.olap.clickhouse_sql import TABLES
+from adtally.olap.port import (
+    EVERYONE,
+    FINAL_COLUMNS,
+    AggregateQuery,
+    Grain,
+    LiveRows,
+    OlapAdmin,
+    OlapReader,
+    OlapWriter,
+)
 from support.memory_olap import MemoryOlap
 
 MEMORY_BYTES_MAX = 1 << 30
@@ -17,8 +29,21 @@ NOON_S = 1_795_780_800
 """2026-11-27T12:00:00Z"""
 DAY_EDGES_MS = (NOON_S * 1000 - 12 * HOUR_MS, NOON_S * 1000 + 12 * HOUR_MS)
 
-Minute = tuple[str, str, str, int, str, str, int, int]
-"""advertiser, campaign, ad, minute in epoch seconds, device, outcome, clicks, users"""
+Cell = tuple[str, str, str, int, str, str, int, int]
+"""advertiser, campaign, ad, time in epoch seconds, device, outcome, clicks, users"""
+
+FILE_SCHEMA = pa.schema(
+    [
+        ("advertiser_id", pa.string()),
+        ("campaign_id", pa.string()),
+        ("ad_id", pa.string()),
+        ("minute_s", pa.int64()),
+        ("device", pa.string()),
+        ("outcome", pa.string()),
+        ("clicks", pa.int64()),
+        ("users", pa.list_(pa.string())),
+    ]
+)
 
 
 class Store(OlapWriter, OlapReader, OlapAdmin, Protocol):
@@ -26,10 +51,10 @@ class Store(OlapWriter, OlapReader, OlapAdmin, Protocol):
 
 
 class Stored(NamedTuple):
-    """A fresh store, and a look into its final minutes that goes around its port."""
+    """A fresh store, and a look into its final tables that goes around its port."""
 
     store: Store
-    final_minutes: Callable[[], list[Minute]]
+    final: Callable[[Grain], list[Cell]]
     close: Callable[[], None]
 
 
@@ -54,37 +79,50 @@ def live(*rows: Live) -> LiveRows:
     )
 
 
-def final(*rows: Live) -> FinalRows:
-    columns = live(*rows)
-    return FinalRows(**{name: getattr(columns, name) for name in FinalRows.__struct_fields__})
+def recounted(folder: Path, *rows: Live) -> list[str]:
+    """Write a file as a recount does, and give what is to be staged."""
+    file = folder / f"recounted-{len(list(folder.iterdir()))}.parquet"
+    columns = {name: [getattr(row, name) for row in rows] for name in FINAL_COLUMNS}
+    columns["users"] = [list(users) for users in columns["users"]]
+    pq.write_table(pa.table(columns, schema=FILE_SCHEMA), file)
+    return [str(file)]
+
+
+def publish(store: OlapWriter, folder: Path, hour_ms: int, *rows: Live) -> None:
+    """Make `rows` an hour's final minutes."""
+    store.stage(recounted(folder, *rows))
+    store.publish_hour(hour_ms)
+
+
+def cell(row: Live, time_s: int | None = None) -> Cell:
+    """Give what a final table holds of a row."""
+    at_s = row.minute_s if time_s is None else time_s
+    key = (row.advertiser_id, row.campaign_id, row.ad_id, at_s, row.device, row.outcome)
+    return (*key, row.clicks, len(set(row.users)))
 
 
 def memory(_: Path) -> Stored:
     store = MemoryOlap()
 
-    def final_minutes() -> list[Minute]:
-        return sorted(
-            (*key, clicks, len(set(users)))
-            for rows in store.final_hours.values()
-            for *key, clicks, users in zip(*(getattr(rows, name) for name in FinalRows.__struct_fields__), strict=True)
-        )
+    def final(grain: Grain) -> list[Cell]:
+        return sorted((*key, held.clicks, len(held.users)) for key, held in store.final[grain].items())
 
-    return Stored(store, final_minutes, lambda: None)
+    return Stored(store, final, lambda: None)
 
 
 def chdb(path: Path) -> Stored:
     store = ChdbStore(path / "olap", MEMORY_BYTES_MAX)
     store.migrate()
+    return Stored(store, lambda grain: final_cells(store, grain), store.close)
 
-    def final_minutes() -> list[Minute]:
-        raw = store._run(
-            "SELECT advertiser_id, campaign_id, ad_id, toUInt32(minute), toString(device), toString(outcome), "
-            "toUInt32(clicks), toUInt32(uniqCombinedMerge(17)(users)) FROM adtally.minute_final "
-            "GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome, clicks"
-        )
-        return sorted(tuple(json.loads(line)) for line in raw.splitlines())
 
-    return Stored(store, final_minutes, store.close)
+def final_cells(store: ChdbStore, grain: Grain) -> list[Cell]:
+    """Give a table's rows one by one: a cell in two rows would be there twice."""
+    rows = store._run(
+        f"SELECT advertiser_id, campaign_id, ad_id, toUInt32({TABLES[grain].time}), toString(device), "
+        f"toString(outcome), toUInt32(clicks), toUInt32(finalizeAggregation(users)) FROM adtally.{TABLES[grain].name}"
+    )
+    return sorted(tuple(row) for row in rows)
 
 
 def total(store: OlapReader, **asked: Any) -> tuple[int, int]:

@@ -94,23 +94,6 @@ class Differences(msgspec.Struct, frozen=True):
     listed: tuple[CellDifference, ...]
 
 
-class FinalRows(msgspec.Struct, frozen=True):
-    """Rows of final minutes, a list per column, all of one length; `users` are all user ids of the cell."""
-
-    advertiser_id: list[str]
-    campaign_id: list[str]
-    ad_id: list[str]
-    minute_s: list[int]
-    device: list[str]
-    outcome: list[str]
-    clicks: list[int]
-    users: list[list[str]]
-
-    def __len__(self) -> int:
-        """Give the number of rows."""
-        return len(self.clicks)
-
-
 class AggregateQuery(msgspec.Struct, frozen=True):
     """Sums and distinct users over a range of time, grouped.
 

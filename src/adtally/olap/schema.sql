@@ -76,3 +76,43 @@ SELECT
   uniqCombinedArrayState(17)(users) AS users
 FROM {database}.minute_final_input
 GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome;
+
+-- migration 3: rollups, each staged and published as the minutes are
+-- Staged minutes come from files of a recount, and no longer through a view.
+DROP TABLE {database}.minute_final_feed;
+
+DROP TABLE {database}.minute_final_input;
+
+CREATE TABLE {database}.quarter_hour_final (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  time DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  clicks UInt64,
+  users AggregateFunction(uniqCombined(17), String)
+) ENGINE = MergeTree
+PARTITION BY toStartOfDay(time)
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+
+CREATE TABLE {database}.quarter_hour_final_staging AS {database}.quarter_hour_final;
+
+CREATE TABLE {database}.day_final AS {database}.quarter_hour_final;
+
+CREATE TABLE {database}.day_final_staging AS {database}.quarter_hour_final;
+
+CREATE TABLE {database}.month_final (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  time DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  clicks UInt64,
+  users AggregateFunction(uniqCombined(17), String)
+) ENGINE = MergeTree
+PARTITION BY toStartOfMonth(time)
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+
+CREATE TABLE {database}.month_final_staging AS {database}.month_final;

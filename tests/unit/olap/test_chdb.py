@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from adtally.errors import DataFolderError
-from adtally.olap.chdb import SCHEMA_VERSION, ChdbStore, migrations
-from adtally.olap.clickhouse_sql import compile_live
+from adtally.olap.chdb import ChdbStore
+from adtally.olap.chdb.schema import SCHEMA_VERSION, migrations
+from adtally.olap.clickhouse_sql import compile_query
 from adtally.olap.port import EVERYONE, AggregateQuery
 from support.olap_stores import MEMORY_BYTES_MAX, NOON_S, Live, live, total
 
@@ -110,10 +111,10 @@ def test_a_migration_that_was_cut_short_is_done_again(path: Path) -> None:
 def test_values_never_become_part_of_a_statement() -> None:
     text = "x' OR {tenant:String} --"
     asked = AggregateQuery(tenant=text, edges_ms=(0, 60_000, 180_000), group_by=("bucket",), ad_ids=(text, text))
-    statement = compile_live(asked)
+    statement = compile_query(asked)
     assert text not in statement.sql
     assert [value for value in statement.parameters.values() if value == text] == [text] * 3
-    assert compile_live(AggregateQuery(tenant=EVERYONE, edges_ms=(0, 60_000))).sql.count("{") == 2
+    assert compile_query(AggregateQuery(tenant=EVERYONE, edges_ms=(0, 60_000))).sql.count("{") == 2
 
 
 def test_the_first_append_of_a_process_loads_no_data_frames(path: Path) -> None:
@@ -134,4 +135,4 @@ def test_thousands_of_uneven_buckets_are_told_apart(store: ChdbStore) -> None:
     asked = AggregateQuery(tenant=EVERYONE, edges_ms=tuple(edges_ms), group_by=("bucket",))
     assert [(row.group[0], row.clicks) for row in store.aggregate(asked)] == [(n, n + 1) for n in range(5_000)]
     # Not compared with every edge: a million cells would take 35 s.
-    assert "arrayCount" not in compile_live(asked).sql
+    assert "arrayCount" not in compile_query(asked).sql

@@ -55,7 +55,7 @@ def test_what_the_stream_got_wrong_is_repaired_and_the_ledger_shows_exactly_that
     rnd = random.Random(seed)
     backend.archive(history(rnd, 300, hour(1), hour(2)))
     right = backend.live_of(hour(1), hour(2))
-    dropped, doubled = sorted(right)[0], sorted(right)[-1]
+    dropped, doubled = min(right), max(right)
     wrong = dict(right)
     del wrong[dropped]
     wrong[doubled] = (right[doubled][0] * 2, right[doubled][1])
@@ -125,7 +125,7 @@ def test_a_removed_file_is_an_alarm_and_no_correction_and_a_restored_one_ends_it
     line = backend.line(2)
     assert [(each.hour_ms, each.state) for each in report.lines] == [(hour(2), "damaged")]
     assert "40 of edge e2" in line.note
-    assert (line.revision, line.final) == (1, {k: v for k, v in backend.ledger.history(hour(2))[0].final.items()})
+    assert (line.revision, line.final) == (1, backend.ledger.history(hour(2))[0].final)
     assert backend.final(hour(2), hour(3)) == before
     assert backend.run(hour(5)).lines == ()
     file.write_bytes(content)

@@ -1,0 +1,104 @@
+"""Connections to chDB: statements with parameters, rows as lists, errors of our own tree.
+
+A connection serialises its callers, and different ones do not wait for each other: each thread that reads has one of
+its own, the live rows another, the reconciler's long statements a third.
+"""
+
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import chdb
+import msgspec
+
+from adtally.errors import DataFolderError, StoreQueryError, StoreUnavailableError
+from adtally.olap.clickhouse_sql import Parameter
+
+_HELD_ELSEWHERE: Final = re.compile(r"Code: (76|36)\.|already (open|initialized)|Cannot lock file", re.IGNORECASE)
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_decode_rows = msgspec.json.Decoder(list[Any]).decode_lines
+
+
+class Connection:
+    """One connection, whose callers wait for each other."""
+
+    def __init__(self, raw: Any) -> None:  # noqa: ANN401 - chdb is not typed
+        self._raw = raw
+
+    def run(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[list[Any]]:
+        """Run a statement and give its rows. Raises StoreQueryError or StoreUnavailableError."""
+        escaped = {name: _escaped(value) for name, value in (parameters or {}).items()}
+        try:
+            answer = bytes(self._raw.query(sql, "JSONCompactEachRow", params=escaped).bytes())
+        except Exception as error:
+            raise _translated(error) from error
+        return _decode_rows(answer)
+
+    def insert(self, target: str, columns: tuple[list[Any], ...]) -> None:
+        """Insert rows, a list per column. Raises StoreQueryError or StoreUnavailableError."""
+        # As data behind the statement, which is not parsed as SQL. As fast as an Arrow table, for whose sake chDB would
+        # import pandas at the first insert: 2 s.
+        data = msgspec.json.encode(columns).decode()
+        try:
+            self._raw.query(f"INSERT INTO {target} FORMAT JSONCompactColumns {data}", "Null")
+        except Exception as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Close; nobody may be waiting."""
+        self._raw.close()
+
+
+class Connections:
+    """All connections to one folder. Thread-safe."""
+
+    def __init__(self, path: Path, memory_bytes_max: int) -> None:
+        self._path = path
+        self._memory_bytes_max = memory_bytes_max
+        self._lock = threading.Lock()
+        self._open: list[Connection] = []
+
+    def connect(self, settings: Mapping[str, int] | None = None) -> Connection:
+        """Open a connection. Raises DataFolderError if another process has the folder, or StoreUnavailableError."""
+        every = {
+            "max_memory_usage": self._memory_bytes_max,
+            # A stream that catches up with days of a quiet log delivers many hours at once; 100 would be the limit.
+            "max_partitions_per_insert_block": 0,
+        }
+        try:
+            raw = chdb.connect(str(self._path))
+            for name, value in {**every, **(settings or {})}.items():
+                raw.query(f"SET {name} = {int(value)}")
+        except Exception as error:
+            if _HELD_ELSEWHERE.search(str(error)):
+                raise DataFolderError(
+                    f"{self._path} is open in another process, and chDB allows one: stop the `adtally up` that runs "
+                    "on this folder, or ask it through its API"
+                ) from error
+            raise StoreUnavailableError(f"{self._path}: the store does not open: {error}") from error
+        connection = Connection(raw)
+        with self._lock:
+            self._open.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close all connections; other threads must have finished."""
+        with self._lock:
+            for connection in self._open:
+                connection.close()
+            self._open.clear()
+
+
+def _escaped(value: Parameter) -> Parameter:
+    """Give a parameter as ClickHouse reads it: a string in the escaped form of its tab-separated format."""
+    return value.translate(_ESCAPES) if isinstance(value, str) else value
+
+
+def _translated(error: Exception) -> StoreQueryError | StoreUnavailableError:
+    """Tell a defect of ours (syntax, unknown names, types) from a store that cannot answer now (memory, disk)."""
+    text = str(error)
+    if re.search(r"\((SYNTAX_ERROR|UNKNOWN_[A-Z_]+|TYPE_MISMATCH|ILLEGAL_[A-Z_]+|BAD_ARGUMENTS)\)", text):
+        return StoreQueryError(text)
+    return StoreUnavailableError(text)

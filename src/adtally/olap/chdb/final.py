@@ -1,0 +1,218 @@
+"""The final tables: recounted minutes are staged, compared and published, and their rollups follow from them.
+
+What is published is always one merged part that takes the place of a partition. Each publishing first fills a staging
+table anew, so whatever a killed one left behind is gone.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+
+from adtally import faultpoint
+from adtally.errors import InvalidValueError
+from adtally.olap.cells import HOUR_MS, day_of, partition_end
+from adtally.olap.chdb.connection import Connection
+from adtally.olap.clickhouse_sql import DATABASE, TABLES, Parameter
+from adtally.olap.port import FINAL_COLUMNS, CellDifference, Differences, Grain, Span, Table
+
+_KEY: Final = "advertiser_id, ad_id, {time}, device, outcome, campaign_id"
+_ROLLED_UP: Final = "advertiser_id, ad_id, device, outcome, campaign_id"
+_FILE_TYPES: Final = ("String", "String", "String", "Int64", "String", "String", "UInt64", "Array(String)")
+_FILE_STRUCTURE: Final = ", ".join(f"{name} {of}" for name, of in zip(FINAL_COLUMNS, _FILE_TYPES, strict=True))
+_PATTERN: Final = frozenset("*?{}")
+"""What file() would take for a pattern."""
+
+
+def reconciler_settings(memory_bytes_max: int) -> dict[str, int]:
+    """Give the settings of a connection whose statements are long and may be slow."""
+    return {
+        # The other processors are for live rows and for who waits for an answer.
+        "max_threads": 1,
+        # Groups that do not fit go to disk; where the rows come in the groups' order, few are held at all.
+        "max_bytes_before_external_group_by": memory_bytes_max // 4,
+        "optimize_aggregation_in_order": 1,
+        "optimize_throw_if_noop": 1,
+    }
+
+
+class FinalTables:
+    """Implements the part of OlapWriter that the reconciler calls."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def stage(self, files: Sequence[str]) -> None:
+        """Put recounted minutes in the place of what was staged before. Raises InvalidValueError for an odd path."""
+        for file in files:
+            if _PATTERN & set(file) or "::" in file:
+                raise InvalidValueError(
+                    "files", f"{file!r} would be read as a pattern: use a folder without * ? {{ }} ::"
+                )
+        self._empty("minute")
+        if not files:
+            return
+        names = [f"{{file_{index}:String}}" for index in range(len(files))]
+        self._fill(
+            "minute",
+            f"SELECT advertiser_id, ad_id, toDateTime(minute_s) AS minute, device, outcome, campaign_id, sum(clicks), "
+            f"uniqCombinedArrayState(17)(users) FROM file([{', '.join(names)}], Parquet, '{_FILE_STRUCTURE}') "
+            f"GROUP BY {_KEY.format(time='minute')}",
+            {f"file_{index}": file for index, file in enumerate(files)},
+        )
+
+    def staged_differences(
+        self, start_ms: int, end_ms: int, against: Literal["live", "minute"], limit: int
+    ) -> Differences:
+        """Compare the staged minutes of a range with a table's, cell by cell, listed in the order of their fields."""
+        key = "advertiser_id, campaign_id, ad_id, minute, device, outcome"
+        within = "minute >= toDateTime({start_s:UInt32}) AND minute < toDateTime({end_s:UInt32})"
+        there = {
+            "live": f"SELECT {key}, maxMerge(clicks) AS old, toUInt64(0) AS new FROM {DATABASE}.minute_live "
+            f"WHERE {within} GROUP BY {key}, shard",
+            "minute": f"SELECT {key}, clicks AS old, toUInt64(0) AS new FROM {DATABASE}.minute_final WHERE {within}",
+        }[against]
+        # The names inside differ from those outside: old servers take an alias for the column of its name.
+        differing = (
+            f"SELECT {key}, sum(old) AS old_clicks, sum(new) AS new_clicks FROM ({there} UNION ALL "
+            f"SELECT {key}, toUInt64(0) AS old, clicks AS new FROM {DATABASE}.minute_final_staging WHERE {within}) "
+            f"GROUP BY {key} HAVING old_clicks != new_clicks"
+        )
+        bounds: dict[str, Parameter] = {"start_s": start_ms // 1000, "end_s": end_ms // 1000}
+        ((cells, events),) = self._connection.run(
+            f"SELECT count(), sum(greatest(old_clicks, new_clicks) - least(old_clicks, new_clicks)) FROM ({differing})",
+            bounds,
+        )
+        fields = CellDifference.__struct_fields__
+        listed: list[list[Any]] = []
+        if int(cells) and limit:
+            listed = self._connection.run(
+                f"SELECT advertiser_id, campaign_id, ad_id, toUInt32(minute), device, outcome, old_clicks, new_clicks "
+                f"FROM ({differing}) ORDER BY {key} LIMIT {int(limit)}",
+                bounds,
+            )
+        found = tuple(msgspec.convert(dict(zip(fields, row, strict=True)), CellDifference) for row in listed)
+        return Differences(int(cells), int(events), found)
+
+    def publish_hour(self, hour_ms: int) -> list[Span]:
+        """Replace an hour's final minutes by the staged ones, and its part of the day's quarter hours."""
+        self._put("minute", hour_ms)
+        self._empty("quarter_hour")
+        day_ms = day_of(hour_ms)
+        bounds: dict[str, Parameter] = {
+            "day_start_s": day_ms // 1000,
+            "day_end_s": partition_end("quarter_hour", day_ms) // 1000,
+            "start_s": hour_ms // 1000,
+            "end_s": (hour_ms + HOUR_MS) // 1000,
+        }
+        self._fill(
+            "quarter_hour",
+            f"SELECT {_KEY.format(time='time')}, clicks, users FROM {DATABASE}.quarter_hour_final "
+            "WHERE time >= toDateTime({day_start_s:UInt32}) AND time < toDateTime({day_end_s:UInt32}) "
+            "AND (time < toDateTime({start_s:UInt32}) OR time >= toDateTime({end_s:UInt32}))",
+            bounds,
+        )
+        self._fill(
+            "quarter_hour",
+            "SELECT advertiser_id, ad_id, toStartOfFifteenMinutes(minute) AS time, device, outcome, campaign_id, "
+            f"sum(clicks), uniqCombinedMergeState(17)(users) FROM {DATABASE}.minute_final "
+            "WHERE minute >= toDateTime({start_s:UInt32}) AND minute < toDateTime({end_s:UInt32}) "
+            f"GROUP BY {_KEY.format(time='time')}",
+            bounds,
+        )
+        self._put("quarter_hour", day_ms)
+        return [self._span("minute", hour_ms), self._span("quarter_hour", day_ms)]
+
+    def publish_day(self, day_ms: int) -> Span:
+        """Replace a UTC day of the day table by what its quarter hours give."""
+        return self._roll_up("quarter_hour", "day", day_ms)
+
+    def publish_month(self, month_ms: int) -> Span:
+        """Replace a UTC month of the month table by what its days give."""
+        return self._roll_up("day", "month", month_ms)
+
+    def drop_final_before(self, grain: Grain, ts_ms: int) -> None:
+        """Drop whole partitions of a final table that end at or before `ts_ms`."""
+        self.drop_before(grain, ts_ms)
+
+    def drop_before(self, table: Table, ts_ms: int) -> None:
+        """Drop whole partitions of a table that end at or before `ts_ms`."""
+        name = TABLES[table].name
+        for _, start_ms in self._partitions(name):
+            if partition_end(table, start_ms) <= ts_ms:
+                self._drop(table, start_ms)
+                faultpoint.reach(f"olap.{table}.dropped")
+
+    def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
+        """Give what a final table's partitions that begin in a range hold. Reads one column of them, one by one."""
+        starts_ms = sorted({begin_ms for _, begin_ms in self._partitions(TABLES[grain].name)})
+        return [self._span(grain, begin_ms) for begin_ms in starts_ms if start_ms <= begin_ms < end_ms]
+
+    def _roll_up(self, source: Grain, grain: Grain, start_ms: int) -> Span:
+        self._empty(grain)
+        self._fill(
+            grain,
+            "SELECT advertiser_id, ad_id, toDateTime({start_s:UInt32}) AS begin, device, outcome, campaign_id, "
+            f"sum(clicks), uniqCombinedMergeState(17)(users) FROM {DATABASE}.{TABLES[source].name} "
+            "WHERE time >= toDateTime({start_s:UInt32}) AND time < toDateTime({end_s:UInt32}) "
+            f"GROUP BY {_ROLLED_UP}",
+            {"start_s": start_ms // 1000, "end_s": partition_end(grain, start_ms) // 1000},
+        )
+        self._put(grain, start_ms)
+        return self._span(grain, start_ms)
+
+    def _empty(self, grain: Grain) -> None:
+        self._connection.run(f"TRUNCATE TABLE {DATABASE}.{TABLES[grain].name}_staging")
+        faultpoint.reach(f"olap.{grain}.emptied")
+
+    def _fill(self, grain: Grain, select: str, parameters: dict[str, Parameter]) -> None:
+        table = TABLES[grain]
+        columns = f"{_KEY.format(time=table.time)}, clicks, users"
+        self._connection.run(f"INSERT INTO {DATABASE}.{table.name}_staging ({columns}) {select}", parameters)
+        faultpoint.reach(f"olap.{grain}.staged")
+
+    def _put(self, grain: Grain, start_ms: int) -> None:
+        """Put the staged partition, merged to one part, in the place of the published one."""
+        table, staging, partition = TABLES[grain].name, f"{TABLES[grain].name}_staging", _literal(grain, start_ms)
+        if start_ms in (staged_ms for _, staged_ms in self._partitions(staging)):
+            self._connection.run(f"OPTIMIZE TABLE {DATABASE}.{staging} PARTITION {partition} FINAL")
+            faultpoint.reach(f"olap.{grain}.merged")
+            self._connection.run(
+                f"ALTER TABLE {DATABASE}.{table} REPLACE PARTITION {partition} FROM {DATABASE}.{staging}"
+            )
+        else:
+            # REPLACE PARTITION from an empty table is refused.
+            self._drop(grain, start_ms)
+        faultpoint.reach(f"olap.{grain}.replaced")
+
+    def _drop(self, table: Table, start_ms: int) -> None:
+        self._connection.run(f"ALTER TABLE {DATABASE}.{TABLES[table].name} DROP PARTITION {_literal(table, start_ms)}")
+
+    def _span(self, grain: Grain, start_ms: int) -> Span:
+        table = TABLES[grain].name
+        for partition_id, begin_ms in self._partitions(table):
+            if begin_ms == start_ms:
+                # By the partition, not by time, whose column is then not read.
+                ((rows, events),) = self._connection.run(
+                    f"SELECT count(), sum(clicks) FROM {DATABASE}.{table} WHERE _partition_id = {{id:String}}",
+                    {"id": partition_id},
+                )
+                return Span(grain, start_ms, int(rows), int(events))
+        return Span(grain, start_ms, 0, 0)
+
+    def _partitions(self, table: str) -> Iterator[tuple[str, int]]:
+        """Give the id and the start of each partition that has rows."""
+        found = self._connection.run(
+            "SELECT DISTINCT partition_id, partition FROM system.parts WHERE database = {database:String} "
+            "AND table = {table:String} AND active AND rows > 0",
+            {"database": DATABASE, "table": table},
+        )
+        for partition_id, text in found:
+            yield partition_id, int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+
+
+def _literal(table: Table, start_ms: int) -> str:
+    """Give a partition as SQL, for ALTER takes no parameters: the value of toStartOfMonth is a date."""
+    start = datetime.fromtimestamp(start_ms // 1000, UTC)
+    return f"'{start:%Y-%m-%d}'" if table == "month" else f"'{start:%Y-%m-%d %H:%M:%S}'"
