@@ -15,7 +15,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
 from adtally.edge.identity import new_edge_id
 from adtally.errors import AdtallyError, LogError
-from adtally.eventlog.port import Partition
+from adtally.eventlog.port import Partition, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from adtally.registry.port import Registry
     from adtally.stream.stream import Stream
 
-DECLARED_READERS: Final = ("archiver", "stream")
-"""Nothing is removed from the log that one of these has not passed. The archiver does not exist yet: so, nothing is."""
-
 BEAT_S: Final = 1.0
 JANITOR_EVERY_S: Final = 5.0
 DRAIN_S_MAX: Final = 5.0
@@ -38,6 +35,12 @@ _DAY_MS: Final = 86_400_000
 def edge_partition(index: int) -> Partition:
     """Give the log partition of an edge worker."""
     return Partition(f"edge-{index}")
+
+
+def declared_readers(partition: Partition) -> tuple[str, ...]:
+    """Give the readers of a partition: nothing is removed from the log that one of them has not passed."""
+    # The archiver does not exist yet: so, nothing is removed.
+    return ("archiver",) if is_import(partition) else ("archiver", "stream")
 
 
 def open_registry(folder: DataFolder) -> "Registry":
@@ -62,7 +65,8 @@ def prepare_logs(folder: DataFolder, workers: int) -> None:
     for partition in expected:
         SqliteLogWriter.expect(folder.log, partition, new_edge_id(), now_ms)
     for partition in SqliteLogReader(folder.log, "supervisor").partitions():
-        if partition not in expected:
+        # Nobody waits for an import, and one may be running.
+        if partition not in expected and not is_import(partition):
             SqliteLogWriter.retire(folder.log, partition, now_ms)
 
 
@@ -104,7 +108,7 @@ def run_counter_role(
     from adtally.stream.delivery import HttpLiveSink, ThreadPump
     from adtally.stream.stream import Stream
 
-    reader = SqliteLogReader(folder.log, "stream")
+    reader = SqliteLogReader(folder.log, "stream", wanted=lambda partition: not is_import(partition))
     pump = ThreadPump(HttpLiveSink(live_url, token))
     stream = Stream(reader, SqliteDeadLetters(folder.dead_letters), pump, config.stream)
     # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
@@ -209,7 +213,7 @@ def _janitor(folder: DataFolder, config: Config) -> Iterator[None]:
             try:
                 checkpoint_finished(folder.log)
                 before_ms = SYSTEM_CLOCK.now_ms() - config.log.retention_days * _DAY_MS
-                remove_expired(folder.log, DECLARED_READERS, before_ms)
+                remove_expired(folder.log, declared_readers, before_ms)
             except (LogError, OSError) as error:
                 log.error("finished segments were not tidied", error=str(error))
 

@@ -5,7 +5,7 @@ not negotiated.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NewType, Protocol
+from typing import Final, Literal, NewType, Protocol
 
 import msgspec
 
@@ -18,6 +18,21 @@ BEGINNING = Position("")
 """Sorts before every position: read from the first record that the partition still holds."""
 
 Partition = NewType("Partition", str)
+
+IMPORT_PREFIX: Final = "import-"
+IMPORTS: Final = Partition(f"{IMPORT_PREFIX}0")
+"""Holds the events of imported files."""
+REPLAYED_LETTERS: Final = Partition(f"{IMPORT_PREFIX}letters")
+"""Holds the events of mended dead letters."""
+
+
+def is_import(partition: Partition) -> bool:
+    """Tell whether a partition holds imported events, which are late by definition.
+
+    The lake and the recount take them as any others. The stream must not even see them: they are not counted live, and
+    nobody waits for their writers.
+    """
+    return partition.startswith(IMPORT_PREFIX)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -54,6 +69,14 @@ class LogWriter(Protocol):
 
     def append_control(self, record: Control, now_ms: int) -> None:
         """Append one control record, as durable as events are. Raises LogError."""
+        ...
+
+    def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
+        """Append encoded events as one batch (none, if there are none) and control records behind it.
+
+        All is durable on return, as `append` has it, and a reader never finds the one without the other. Raises
+        LogError.
+        """
         ...
 
     def close(self, closing: Control | None, now_ms: int) -> None:
