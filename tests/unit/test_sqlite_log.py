@@ -8,8 +8,7 @@ import pytest
 
 from adtally.errors import LogError, PositionGoneError
 from adtally.event import Closing, Event, Lost, decode_control, decode_event_lines, encode_event
-from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record, is_import
-from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+from adtally.eventlog.port import BEGINNING, Partition, Position, Record, is_import
 from adtally.eventlog.sqlite.janitor import checkpoint_finished, remove_expired
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.segment import Place, segment_numbers, segment_path
@@ -289,12 +288,3 @@ def test_checkpointing_while_a_reader_reads_loses_nothing(tmp_path: Path) -> Non
         found += seqs(records)
     assert found == list(range(1, 80))
     writer.close(None, 3_000)
-
-
-def test_dead_letters_are_kept_once_for_each_place(tmp_path: Path) -> None:
-    letters = SqliteDeadLetters(tmp_path / "dead.db")
-    first = DeadLetter(P, Position("1"), "no event", b"\x00x", 5)
-    letters.put([first, DeadLetter(P, Position("2"), "no event", b"y", 5)])
-    letters.put([DeadLetter(P, Position("1"), "again", b"z", 9)])
-    assert letters.count() == 2
-    assert SqliteDeadLetters(tmp_path / "dead.db").list(1) == [first]

@@ -120,19 +120,29 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
     payload: bytes
     found_ms: int
+    replayed_ms: int | None = None
+    """When it was last appended to the log again, as it is or mended; None if never."""
 
 
 class DeadLetters(Protocol):
-    """Keeps what could not be parsed. Putting the same (partition, position) again changes nothing."""
+    """Keeps what could not be parsed. Putting the same (partition, position) again changes nothing. Thread-safe."""
 
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters durably. Raises LogError."""
         ...
 
-    def list(self, limit: int) -> list[DeadLetter]:
-        """Give the first `limit` letters by (partition, position)."""
+    def list(self, limit: int, after: tuple[Partition, Position] | None = None) -> list[DeadLetter]:
+        """Give the first `limit` letters by (partition, position), those behind `after` if given. Raises LogError."""
+        ...
+
+    def get(self, partition: Partition, position: Position) -> DeadLetter:
+        """Give one letter. Raises NotFoundError and LogError."""
+        ...
+
+    def mark_replayed(self, partition: Partition, position: Position, now_ms: int) -> None:
+        """Note durably that a letter was appended to the log again. Raises LogError."""
         ...
 
     def count(self) -> int:
-        """Give the number of letters that are kept."""
+        """Give the number of letters that are kept, replayed ones too."""
         ...
