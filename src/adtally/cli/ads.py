@@ -14,9 +14,10 @@ from adtally.cli.target import Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import UsageError
 from adtally.registry.ad_files import FORMATS, Format, format_of, write_csv, write_ndjson
-from adtally.registry.importing import Batch, RowError, Stored, invalid_ads, read_batches
+from adtally.registry.importing import Batch, Stored, invalid_ads, read_batches
 from adtally.registry.port import Ad, AdStatus
 from adtally.registry.rules import STATUSES
+from adtally.rowfiles import RowError
 
 LIST_LIMIT = 100
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 
 from adtally.errors import LogError, NotFoundError
 from adtally.eventlog.port import DeadLetter, Partition, Position
@@ -53,7 +54,7 @@ class SqliteDeadLetters:
         query = _SELECT + "WHERE (partition, position) > (?, ?) ORDER BY partition, position LIMIT ?"
         with self._transaction("read") as connection:
             rows = connection.execute(query, (*(after or ("", "")), limit)).fetchall()
-        return [DeadLetter(*row) for row in rows]
+        return [_letter(row) for row in rows]
 
     def get(self, partition: Partition, position: Position) -> DeadLetter:
         """Give one letter. Raises NotFoundError and LogError."""
@@ -64,7 +65,7 @@ class SqliteDeadLetters:
             raise NotFoundError(
                 f"no dead letter {partition} {position}: `adtally deadletters list` shows what there is"
             )
-        return DeadLetter(*row)
+        return _letter(row)
 
     def mark_replayed(self, partition: Partition, position: Position, now_ms: int) -> None:
         """Note when a letter was replayed. Raises LogError."""
@@ -96,6 +97,10 @@ class SqliteDeadLetters:
                 self._connection.execute("COMMIT")
             except apsw.Error as error:
                 raise LogError(f"{self._path}: dead letters cannot be {purpose}: {error}") from error
+
+
+def _letter(row: Sequence[object]) -> DeadLetter:
+    return msgspec.convert(dict(zip(DeadLetter.__struct_fields__, row, strict=True)), DeadLetter)
 
 
 def _migrate(connection: apsw.Connection) -> None:
