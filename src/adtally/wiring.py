@@ -15,7 +15,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
 from adtally.edge.identity import new_edge_id
 from adtally.errors import AdtallyError, LogError
-from adtally.eventlog.port import Partition, is_import
+from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, Partition, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
+    from adtally.history.files import FileIdentity
+    from adtally.history.importing import HistoryImport
+    from adtally.history.letters import LetterDesk
     from adtally.registry.port import Registry
     from adtally.stream.stream import Stream
 
@@ -68,6 +71,52 @@ def prepare_logs(folder: DataFolder, workers: int) -> None:
         # Nobody waits for an import, and one may be running.
         if partition not in expected and not is_import(partition):
             SqliteLogWriter.retire(folder.log, partition, now_ms)
+
+
+@contextlib.contextmanager
+def open_history_import(folder: DataFolder, config: Config, identity: "FileIdentity") -> "Iterator[HistoryImport]":
+    """Open the import of one file, which no other import can run beside; at its end it is closed in the log.
+
+    Raises LogError if another one goes on, and DataFolderError.
+    """
+    from adtally.eventlog.sqlite.reader import SqliteLogReader
+    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+    from adtally.history.held import read_held
+    from adtally.history.importing import HistoryImport
+    from adtally.history.judging import HistoryJudge
+    from adtally.registry.replica import SqliteAdReplica
+
+    with contextlib.ExitStack() as stack:
+        # Who reads the registry's file alone needs somebody who keeps its write-ahead log open.
+        stack.callback(open_registry(folder).close)
+        replica = SqliteAdReplica(folder.registry)
+        stack.callback(replica.close)
+        reader = SqliteLogReader(folder.log, "import")
+        stack.callback(reader.close)
+        folder.log.mkdir(parents=True, exist_ok=True)
+        now_ms = SYSTEM_CLOCK.now_ms()
+        writer = SqliteLogWriter.open(folder.log, IMPORTS, identity.edge_id, now_ms, config.log.segment_bytes)
+        # Where an import breaks off, the partition's next writer closes it.
+        stack.callback(writer.close, None, now_ms)
+        held = read_held(reader, IMPORTS, identity.edge_id)
+        judge = HistoryJudge(replica, identity, config.edge.counted_agents)
+        history = HistoryImport(identity, judge, writer, held, SYSTEM_CLOCK)
+        yield history
+        now_ms = SYSTEM_CLOCK.now_ms()
+        writer.close(history.closing_record(now_ms), now_ms)
+
+
+def open_letters(folder: DataFolder, config: Config) -> "LetterDesk":
+    """Open the dead letters of a data folder. Raises LogError."""
+    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+    from adtally.history.letters import LetterDesk
+
+    def open_writer(edge_id: str, now_ms: int) -> SqliteLogWriter:
+        folder.log.mkdir(parents=True, exist_ok=True)
+        return SqliteLogWriter.open(folder.log, REPLAYED_LETTERS, edge_id, now_ms, config.log.segment_bytes)
+
+    return LetterDesk(SqliteDeadLetters(folder.dead_letters), open_writer)
 
 
 async def run_edge_role(
@@ -163,6 +212,7 @@ async def run_store_role(
         config=config.serve,
         progress=progress,
         ready=lambda: _reasons(store.ping, registry.ping),
+        letters=open_letters(folder, config),
         click_url=click_url,
     )
     servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
@@ -179,6 +229,7 @@ async def run_store_role(
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
+    services.letters.close()
     store.close()
 
 

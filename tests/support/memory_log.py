@@ -96,6 +96,9 @@ class MemoryDeadLetters:
     def count(self) -> int:
         return len(self.letters)
 
+    def close(self) -> None:
+        pass
+
 
 def _position(n: int, index: int) -> Position:
     return Position(f"{n:08d}-{index:06d}")

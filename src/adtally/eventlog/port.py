@@ -146,3 +146,7 @@ class DeadLetters(Protocol):
     def count(self) -> int:
         """Give the number of letters that are kept, replayed ones too."""
         ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        ...
