@@ -44,7 +44,7 @@ def list_letters(after: str, limit: int, as_json: bool, **where: Unpack[Where]) 
             _time(letter.found_ms),
             _time(letter.replayed_ms),
             f"{letter.payload_bytes:,}",
-            letter.reason,
+            _printable(letter.reason),
         )
         for letter in page.letters
     )
@@ -72,10 +72,10 @@ def show(partition: str, position: str, raw: bool, as_json: bool, **where: Unpac
     for name, value in (
         ("partition", letter.partition),
         ("position", letter.position),
-        ("reason", _printable(letter.reason.encode())),
+        ("reason", _printable(letter.reason)),
         ("found", _time(letter.found_ms)),
         ("replayed", _time(letter.replayed_ms)),
-        ("payload", _printable(letter.payload)),
+        ("payload", letter.payload.decode("latin-1").encode("unicode_escape").decode("ascii")),
     ):
         click.echo(f"{name:<10} {value}".rstrip())
 
@@ -101,9 +101,9 @@ def replay(partition: str, position: str, payload: BinaryIO | None, as_json: boo
         click.echo(f"{partition} {position}: {plural(done.events, 'event')} appended to the log")
 
 
-def _printable(raw: bytes) -> str:
-    """Give bytes as text that can do nothing to a terminal."""
-    return raw.decode("latin-1").encode("unicode_escape").decode("ascii")
+def _printable(text: str) -> str:
+    """Give a text that can do nothing to a terminal: it may quote what was found in the log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _time(ms: int | None) -> str:
