@@ -15,7 +15,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
 from adtally.edge.identity import new_edge_id
 from adtally.errors import AdtallyError, LogError
-from adtally.eventlog.port import Partition
+from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, Partition, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
+    from adtally.history.files import FileIdentity
+    from adtally.history.importing import HistoryImport
+    from adtally.history.letters import LetterDesk
     from adtally.registry.port import Registry
     from adtally.stream.stream import Stream
-
-DECLARED_READERS: Final = ("archiver", "stream")
-"""Nothing is removed from the log that one of these has not passed. The archiver does not exist yet: so, nothing is."""
 
 BEAT_S: Final = 1.0
 JANITOR_EVERY_S: Final = 5.0
@@ -38,6 +38,12 @@ _DAY_MS: Final = 86_400_000
 def edge_partition(index: int) -> Partition:
     """Give the log partition of an edge worker."""
     return Partition(f"edge-{index}")
+
+
+def declared_readers(partition: Partition) -> tuple[str, ...]:
+    """Give the readers of a partition: nothing is removed from the log that one of them has not passed."""
+    # The archiver does not exist yet: so, nothing is removed.
+    return ("archiver",) if is_import(partition) else ("archiver", "stream")
 
 
 def open_registry(folder: DataFolder) -> "Registry":
@@ -62,8 +68,55 @@ def prepare_logs(folder: DataFolder, workers: int) -> None:
     for partition in expected:
         SqliteLogWriter.expect(folder.log, partition, new_edge_id(), now_ms)
     for partition in SqliteLogReader(folder.log, "supervisor").partitions():
-        if partition not in expected:
+        # Nobody waits for an import, and one may be running.
+        if partition not in expected and not is_import(partition):
             SqliteLogWriter.retire(folder.log, partition, now_ms)
+
+
+@contextlib.contextmanager
+def open_history_import(folder: DataFolder, config: Config, identity: "FileIdentity") -> "Iterator[HistoryImport]":
+    """Open the import of one file, which no other import can run beside; at its end it is closed in the log.
+
+    Raises LogError if another one goes on, and DataFolderError.
+    """
+    from adtally.eventlog.sqlite.reader import SqliteLogReader
+    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+    from adtally.history.held import read_held
+    from adtally.history.importing import HistoryImport
+    from adtally.history.judging import HistoryJudge
+    from adtally.registry.replica import SqliteAdReplica
+
+    with contextlib.ExitStack() as stack:
+        # Who reads the registry's file alone needs somebody who keeps its write-ahead log open.
+        stack.callback(open_registry(folder).close)
+        replica = SqliteAdReplica(folder.registry)
+        stack.callback(replica.close)
+        reader = SqliteLogReader(folder.log, "import")
+        stack.callback(reader.close)
+        folder.log.mkdir(parents=True, exist_ok=True)
+        now_ms = SYSTEM_CLOCK.now_ms()
+        writer = SqliteLogWriter.open(folder.log, IMPORTS, identity.edge_id, now_ms, config.log.segment_bytes)
+        # Where an import breaks off, the partition's next writer closes it.
+        stack.callback(writer.close, None, now_ms)
+        held = read_held(reader, IMPORTS, identity.edge_id)
+        judge = HistoryJudge(replica, identity, config.edge.counted_agents)
+        history = HistoryImport(identity, judge, writer, held, SYSTEM_CLOCK)
+        yield history
+        now_ms = SYSTEM_CLOCK.now_ms()
+        writer.close(history.closing_record(now_ms), now_ms)
+
+
+def open_letters(folder: DataFolder, config: Config) -> "LetterDesk":
+    """Open the dead letters of a data folder. Raises LogError."""
+    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+    from adtally.history.letters import LetterDesk
+
+    def open_writer(edge_id: str, now_ms: int) -> SqliteLogWriter:
+        folder.log.mkdir(parents=True, exist_ok=True)
+        return SqliteLogWriter.open(folder.log, REPLAYED_LETTERS, edge_id, now_ms, config.log.segment_bytes)
+
+    return LetterDesk(SqliteDeadLetters(folder.dead_letters), open_writer)
 
 
 async def run_edge_role(
@@ -104,7 +157,7 @@ def run_counter_role(
     from adtally.stream.delivery import HttpLiveSink, ThreadPump
     from adtally.stream.stream import Stream
 
-    reader = SqliteLogReader(folder.log, "stream")
+    reader = SqliteLogReader(folder.log, "stream", wanted=lambda partition: not is_import(partition))
     pump = ThreadPump(HttpLiveSink(live_url, token))
     stream = Stream(reader, SqliteDeadLetters(folder.dead_letters), pump, config.stream)
     # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
@@ -159,6 +212,7 @@ async def run_store_role(
         config=config.serve,
         progress=progress,
         ready=lambda: _reasons(store.ping, registry.ping),
+        letters=open_letters(folder, config),
         click_url=click_url,
     )
     servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
@@ -175,6 +229,7 @@ async def run_store_role(
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
+    services.letters.close()
     store.close()
 
 
@@ -209,7 +264,7 @@ def _janitor(folder: DataFolder, config: Config) -> Iterator[None]:
             try:
                 checkpoint_finished(folder.log)
                 before_ms = SYSTEM_CLOCK.now_ms() - config.log.retention_days * _DAY_MS
-                remove_expired(folder.log, DECLARED_READERS, before_ms)
+                remove_expired(folder.log, declared_readers, before_ms)
             except (LogError, OSError) as error:
                 log.error("finished segments were not tidied", error=str(error))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adtally.errors import LogClosedError, LogError
-from adtally.event import Closing, Event, Heartbeat, Opening, decode_control, decode_event_lines, encode_event
+from adtally.event import Closing, Event, Heartbeat, Lost, Opening, decode_control, decode_event_lines, encode_event
 from adtally.eventlog.port import BEGINNING, LogReader, LogWriter, Partition, Position, Record
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
@@ -63,6 +63,19 @@ def test_batches_come_back_in_order_with_the_time_of_their_append(log: SqliteLog
     assert seqs(records) == [1, 2, 3]
     assert [r.appended_ms for r in records if r.kind == "events"] == [2_000, 2_200]
     assert controls(records) == [Opening("e1", 500), Heartbeat("e1", 2, 2_100)]
+    writer.close(None, 3_000)
+
+
+def test_a_batch_and_the_records_behind_it_come_back_in_order(log: SqliteLog) -> None:
+    writer = log.writer()
+    lost = [Lost("e1", 2, 2, 2_000), Lost("e1", 4, 7, 2_000)]
+    writer.append_together([event(1), event(3)], lost, 2_000)
+    writer.append_together([], [Lost("e1", 8, 8, 2_000)], 2_000)
+    writer.append([event(9)], 2_100)
+    records = read_all(log.reader())
+    assert [record.kind for record in records] == ["control", "events", *["control"] * 3, "events"]
+    assert seqs(records) == [1, 3, 9]
+    assert controls(records)[1:] == [*lost, Lost("e1", 8, 8, 2_000)]
     writer.close(None, 3_000)
 
 

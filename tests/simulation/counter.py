@@ -14,7 +14,7 @@ from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.olap.port import LiveRows
 from adtally.stream.port import LiveFlush
 from adtally.stream.stream import Stream
-from adtally.wiring import DECLARED_READERS
+from adtally.wiring import declared_readers
 from support.counts import MemoryLive
 
 
@@ -95,7 +95,7 @@ class SimulatedCounter:
         """Do the janitor's work; nothing may go while a declared reader has not passed it."""
         done = checkpoint_finished(self._root, self._vfs)
         try:
-            assert remove_expired(self._root, DECLARED_READERS, 1 << 62, self._vfs) == []
+            assert remove_expired(self._root, declared_readers, 1 << 62, self._vfs) == []
         except LogError as error:
             return f"{done} checkpoints, then: {error}"
         return f"{done} checkpoints"

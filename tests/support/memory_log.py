@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adtally.errors import PositionGoneError
+from adtally.errors import NotFoundError, PositionGoneError
 from adtally.event import Control, Event, encode_control, encode_event
 from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record
 
@@ -78,11 +78,24 @@ class MemoryDeadLetters:
         for letter in letters:
             self.letters.setdefault((letter.partition, letter.position), letter)
 
-    def list(self, limit: int) -> list[DeadLetter]:
-        return [self.letters[place] for place in sorted(self.letters)][:limit]
+    def list(self, limit: int, after: tuple[Partition, Position] | None = None) -> list[DeadLetter]:
+        return [self.letters[place] for place in sorted(self.letters) if after is None or place > after][:limit]
+
+    def get(self, partition: Partition, position: Position) -> DeadLetter:
+        try:
+            return self.letters[partition, position]
+        except KeyError:
+            raise NotFoundError(f"no dead letter {partition} {position}") from None
+
+    def mark_replayed(self, partition: Partition, position: Position, now_ms: int) -> None:
+        letter = self.get(partition, position)
+        self.letters[partition, position] = msgspec.structs.replace(letter, replayed_ms=now_ms)
 
     def count(self) -> int:
         return len(self.letters)
+
+    def close(self) -> None:
+        pass
 
 
 def _position(n: int, index: int) -> Position:

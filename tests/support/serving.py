@@ -13,6 +13,10 @@ import uvicorn
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import ServeConfig
 from adtally.counting import minute_of
+from adtally.eventlog.port import REPLAYED_LETTERS
+from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.history.letters import LetterDesk
 from adtally.olap.port import LiveRows, OlapReader
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
@@ -74,6 +78,12 @@ class Served:
         self.olap = MemoryOlap()
         self.registry: Registry = registry or SqlRegistry.open(folder / "registry.db")
         self.progress = Progress()
+        self.dead_letters = SqliteDeadLetters(folder / "deadletters.db")
+        self.log = folder / "log"
+        self.letters = LetterDesk(
+            self.dead_letters,
+            lambda edge_id, now_ms: SqliteLogWriter.open(self.log, REPLAYED_LETTERS, edge_id, now_ms, 1 << 20),
+        )
         self.reasons: list[str] = []
         self._clicks: dict[tuple[str, str, str, int, str, str, str], list[str]] = defaultdict(list)
         services = Services(
@@ -82,6 +92,7 @@ class Served:
             clock=self.clock,
             config=config or ServeConfig(),
             progress=self.progress,
+            letters=self.letters,
             ready=lambda: self.reasons,
             click_url=click_url,
         )
@@ -110,6 +121,7 @@ class Served:
         self._thread.join()
         self._listener.close()
         self.registry.close()
+        self.letters.close()
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}

@@ -7,13 +7,13 @@ import apsw
 import pytest
 
 from adtally.errors import LogError, PositionGoneError
-from adtally.event import Closing, Event, decode_control, decode_event_lines, encode_event
-from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record
-from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+from adtally.event import Closing, Event, Lost, decode_control, decode_event_lines, encode_event
+from adtally.eventlog.port import BEGINNING, Partition, Position, Record, is_import
 from adtally.eventlog.sqlite.janitor import checkpoint_finished, remove_expired
 from adtally.eventlog.sqlite.reader import SqliteLogReader
-from adtally.eventlog.sqlite.segment import segment_numbers, segment_path
+from adtally.eventlog.sqlite.segment import Place, segment_numbers, segment_path
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.wiring import declared_readers
 from support.disk import SimulatedDisk
 
 P = Partition("edge-0")
@@ -54,6 +54,19 @@ def test_a_failed_sync_is_reported_and_its_batch_never_read(tmp_path: Path, disk
     writer.append([event(3)], 2_000)
     writer.close(None, 3_000)
     assert seqs(read_all(SqliteLogReader(tmp_path, "r", vfs=disk.name))) == [1, 3]
+
+
+def test_of_a_batch_with_records_a_failed_sync_leaves_nothing(tmp_path: Path, disk: SimulatedDisk) -> None:
+    writer = SqliteLogWriter.open(tmp_path, P, "e1", 500, BIG, vfs=disk.name)
+    disk.failing = True
+    with pytest.raises(LogError):
+        writer.append_together([event(1)], [Lost("e1", 2, 2, 2_000)], 2_000)
+    disk.failing = False
+    writer.append_together([event(3)], [Lost("e1", 4, 4, 2_000)], 2_000)
+    writer.close(None, 3_000)
+    records = read_all(SqliteLogReader(tmp_path, "r", vfs=disk.name))
+    assert seqs(records) == [3]
+    assert [decode_control(r.payload) for r in records if r.kind == "control"][1:] == [Lost("e1", 4, 4, 2_000)]
 
 
 def test_what_a_failed_sync_left_in_the_wal_stays_void_after_a_recovery(tmp_path: Path, disk: SimulatedDisk) -> None:
@@ -206,9 +219,9 @@ def _three_segments(root: Path) -> list[Position]:
 def test_nothing_is_removed_that_a_declared_reader_has_not_passed(tmp_path: Path) -> None:
     positions = _three_segments(tmp_path)
     SqliteLogReader(tmp_path, "stream").commit({P: positions[-1]})
-    assert remove_expired(tmp_path, ("archiver", "stream"), before_ms=BIG) == []
+    assert remove_expired(tmp_path, lambda _: ("archiver", "stream"), before_ms=BIG) == []
     SqliteLogReader(tmp_path, "archiver").commit({P: positions[2]})
-    removed = remove_expired(tmp_path, ("archiver", "stream"), before_ms=BIG)
+    removed = remove_expired(tmp_path, lambda _: ("archiver", "stream"), before_ms=BIG)
     assert [path.name for path in removed] == ["00000001.segment", "00000002.segment"]
     assert seqs(read_all(SqliteLogReader(tmp_path, "r"))) == [2, 3]
 
@@ -216,13 +229,44 @@ def test_nothing_is_removed_that_a_declared_reader_has_not_passed(tmp_path: Path
 def test_nothing_is_removed_before_its_time(tmp_path: Path) -> None:
     positions = _three_segments(tmp_path)
     SqliteLogReader(tmp_path, "stream").commit({P: positions[-1]})
-    assert remove_expired(tmp_path, ("stream",), before_ms=1_000) == [segment_path(tmp_path / P, 1)]
+    assert remove_expired(tmp_path, lambda _: ("stream",), before_ms=1_000) == [segment_path(tmp_path / P, 1)]
+
+
+def test_a_partition_is_held_by_its_own_readers_alone(tmp_path: Path) -> None:
+    """The stream never reads imports, so they must not wait for it."""
+    imports = Partition("import-0")
+    for partition in (P, imports):
+        writer = SqliteLogWriter.open(tmp_path, partition, "e1", 500, 1)
+        for seq in (1, 2):
+            writer.append([event(seq)], 1_000)
+        writer.close(None, 3_000)
+        last = segment_numbers(tmp_path / partition)[-1]
+        SqliteLogReader(tmp_path, "archiver").commit({partition: Place(last, 1, 0).position()})
+    removed = remove_expired(tmp_path, declared_readers, before_ms=BIG)
+    assert {path.parent.name for path in removed} == {imports}
+
+
+def test_a_folder_is_synced_only_for_what_was_removed_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = _three_segments(tmp_path)
+    SqliteLogWriter.open(tmp_path, Partition("edge-1"), "e1", 500, 1).close(None, 3_000)
+    SqliteLogReader(tmp_path, "stream").commit({P: positions[-1]})
+    synced: list[Path] = []
+    monkeypatch.setattr("adtally.eventlog.sqlite.janitor.sync_folder", synced.append)
+    assert remove_expired(tmp_path, lambda _: ("stream",), before_ms=BIG)
+    assert synced == [tmp_path / P]
+
+
+def test_a_reader_shows_only_the_partitions_that_it_wants(tmp_path: Path) -> None:
+    for name in ("edge-0", "import-0"):
+        SqliteLogWriter.open(tmp_path, Partition(name), "e1", 500, BIG).close(None, 600)
+    assert SqliteLogReader(tmp_path, "r", wanted=lambda partition: not is_import(partition)).partitions() == [P]
+    assert SqliteLogReader(tmp_path, "r").partitions() == [P, "import-0"]
 
 
 def test_a_position_that_was_removed_stops_its_reader(tmp_path: Path) -> None:
     positions = _three_segments(tmp_path)
     SqliteLogReader(tmp_path, "stream").commit({P: positions[-1]})
-    remove_expired(tmp_path, ("stream",), before_ms=BIG)
+    remove_expired(tmp_path, lambda _: ("stream",), before_ms=BIG)
     with pytest.raises(PositionGoneError, match="removed before they were read"):
         SqliteLogReader(tmp_path, "r").read(P, positions[0], 1_000)
 
@@ -244,12 +288,3 @@ def test_checkpointing_while_a_reader_reads_loses_nothing(tmp_path: Path) -> Non
         found += seqs(records)
     assert found == list(range(1, 80))
     writer.close(None, 3_000)
-
-
-def test_dead_letters_are_kept_once_for_each_place(tmp_path: Path) -> None:
-    letters = SqliteDeadLetters(tmp_path / "dead.db")
-    first = DeadLetter(P, Position("1"), "no event", b"\x00x", 5)
-    letters.put([first, DeadLetter(P, Position("2"), "no event", b"y", 5)])
-    letters.put([DeadLetter(P, Position("1"), "again", b"z", 9)])
-    assert letters.count() == 2
-    assert SqliteDeadLetters(tmp_path / "dead.db").list(1) == [first]

@@ -8,15 +8,17 @@ from typing import Unpack
 import click
 import msgspec
 
+from adtally.cli.progress import file_progress
 from adtally.cli.registry_access import AdChange, RegistryAccess, open_access
 from adtally.cli.tables import plural, print_table
 from adtally.cli.target import Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import UsageError
 from adtally.registry.ad_files import FORMATS, Format, format_of, write_csv, write_ndjson
-from adtally.registry.importing import Batch, RowError, Stored, invalid_ads, read_batches
+from adtally.registry.importing import Batch, Stored, invalid_ads, read_batches
 from adtally.registry.port import Ad, AdStatus
 from adtally.registry.rules import STATUSES
+from adtally.rowfiles import RowError
 
 LIST_LIMIT = 100
 
@@ -131,15 +133,9 @@ def export(advertiser: str | None, as_json: bool, **where: Unpack[Where]) -> Non
 
 
 def _import(access: RegistryAccess, file: Path, file_format: Format, *, strict: bool) -> Stored:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     created = changed = unchanged = 0
     errors: list[RowError] = []
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(file.name, total=file.stat().st_size)
+    with file_progress(file) as show_progress:
         for batch in read_batches(file, file_format):
             found = _unfit(batch) if strict else batch.errors
             if not (strict and found):
@@ -153,7 +149,7 @@ def _import(access: RegistryAccess, file: Path, file_format: Format, *, strict: 
             errors += found
             if strict and errors:
                 break
-            progress.update(task, completed=batch.bytes_read, description=f"{created + changed + unchanged:,} ads")
+            show_progress(batch.bytes_read, f"{created + changed + unchanged:,} ads")
     return Stored(created, changed, unchanged, errors)
 
 

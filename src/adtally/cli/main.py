@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "demo": "From nothing to a dashboard with moving numbers.",
     "ads": "Import, list, show, change and export ads.",
     "keys": "Create, list and revoke API keys.",
+    "import": "Bring clicks of the past into the log.",
+    "deadletters": "List, show and replay what could not be read.",
     "metrics": "Show an ad's numbers.",
     "status": "Show every part's health, lag and position.",
     "load": "Send open-loop traffic and write down the truth about it.",
@@ -25,6 +27,9 @@ COMMANDS: Final = {
     "serve": "Run the API and the store.",
     "version": "Show the version.",
 }
+
+MODULES: Final = {"import": "import_file"}
+"""Of commands whose own name cannot be a module's."""
 
 
 class LazyGroup(click.Group):
@@ -38,7 +43,7 @@ class LazyGroup(click.Group):
         """Give the command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"adtally.cli.{cmd_name}").command
+        command = importlib.import_module(f"adtally.cli.{MODULES.get(cmd_name, cmd_name)}").command
         if not isinstance(command, click.Command):
             raise TypeError(f"adtally.cli.{cmd_name}.command is not a click command")
         return command

@@ -9,8 +9,9 @@ import msgspec
 
 from adtally.cli.target import ApiClient, Target
 from adtally.clock import Clock
-from adtally.registry.importing import RowError, Stored, invalid_ads, store_batch
+from adtally.registry.importing import Stored, invalid_ads, store_batch
 from adtally.registry.port import Ad, AdStatus, ApiKey, NewKey, Registry
+from adtally.rowfiles import RowError
 
 PAGE_ADS = 1_000
 

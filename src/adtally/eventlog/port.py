@@ -20,7 +20,19 @@ BEGINNING = Position("")
 Partition = NewType("Partition", str)
 
 IMPORT_PREFIX: Final = "import-"
-"""Of the partitions and edge ids of imported history."""
+IMPORTS: Final = Partition(f"{IMPORT_PREFIX}0")
+"""Holds the events of imported files."""
+REPLAYED_LETTERS: Final = Partition(f"{IMPORT_PREFIX}letters")
+"""Holds the events of mended dead letters."""
+
+
+def is_import(partition: Partition) -> bool:
+    """Tell whether a partition holds imported events, which are late by definition.
+
+    The lake and the recount take them as any others. The stream must not even see them: they are not counted live, and
+    nobody waits for their writers.
+    """
+    return partition.startswith(IMPORT_PREFIX)
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -57,6 +69,14 @@ class LogWriter(Protocol):
 
     def append_control(self, record: Control, now_ms: int) -> None:
         """Append one control record, as durable as events are. Raises LogError."""
+        ...
+
+    def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
+        """Append encoded events as one batch (none, if there are none) and control records behind it.
+
+        All is durable on return, as `append` has it, and a reader never finds the one without the other. Raises
+        LogError.
+        """
         ...
 
     def close(self, closing: Control | None, now_ms: int) -> None:
@@ -100,19 +120,33 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
     payload: bytes
     found_ms: int
+    replayed_ms: int | None = None
+    """When it was last appended to the log again, as it is or mended; None if never."""
 
 
 class DeadLetters(Protocol):
-    """Keeps what could not be parsed. Putting the same (partition, position) again changes nothing."""
+    """Keeps what could not be parsed. Putting the same (partition, position) again changes nothing. Thread-safe."""
 
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters durably. Raises LogError."""
         ...
 
-    def list(self, limit: int) -> list[DeadLetter]:
-        """Give the first `limit` letters by (partition, position)."""
+    def list(self, limit: int, after: tuple[Partition, Position] | None = None) -> list[DeadLetter]:
+        """Give the first `limit` letters by (partition, position), those behind `after` if given. Raises LogError."""
+        ...
+
+    def get(self, partition: Partition, position: Position) -> DeadLetter:
+        """Give one letter. Raises NotFoundError and LogError."""
+        ...
+
+    def mark_replayed(self, partition: Partition, position: Position, now_ms: int) -> None:
+        """Note durably that a letter was appended to the log again. Raises LogError."""
         ...
 
     def count(self) -> int:
-        """Give the number of letters that are kept."""
+        """Give the number of letters that are kept, replayed ones too."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held open."""
         ...

@@ -8,18 +8,12 @@ from pathlib import Path
 import msgspec
 
 from adtally.errors import InvalidValueError, UsageError
-from adtally.registry.ad_files import BATCH_ROWS, Format, Row, read_csv, read_ndjson, read_parquet
+from adtally.registry.ad_files import Format, Row, read_csv, read_ndjson, read_parquet
 from adtally.registry.port import Ad, RefusedAdsError, Registry, UpsertResult
 from adtally.registry.rules import check_ad
+from adtally.rowfiles import BATCH_ROWS, RowError
 
 _READERS = {"csv": read_csv, "ndjson": read_ndjson, "parquet": read_parquet}
-
-
-class RowError(msgspec.Struct, frozen=True):
-    """Why a row was not stored."""
-
-    line: int
-    reason: str
 
 
 class Batch(msgspec.Struct, frozen=True):

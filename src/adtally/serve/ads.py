@@ -8,8 +8,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from adtally.errors import InvalidValueError
 from adtally.registry.ad_files import read_ndjson
-from adtally.registry.importing import RowError, Stored, store_batch
+from adtally.registry.importing import Stored, store_batch
 from adtally.registry.port import Ad, AdStatus, Advertiser, Campaign
+from adtally.rowfiles import RowError
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import Lines, NoBody
 from adtally.serve.ranges import AdId, AdvertiserId

@@ -2,9 +2,10 @@
 
 from typing import Any, Final
 
+from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, keys, metrics, quality, series, status, top
+from adtally.serve import ads, deadletters, keys, metrics, quality, series, status, top
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.problems import CONFLICT, NOT_FOUND
@@ -157,6 +158,43 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         pool="changes",
         refusals=(NOT_FOUND,),
         handler=keys.revoke_key,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/deadletters",
+        summary="What of the event log could not be read, by place, page by page",
+        params=deadletters.LettersParams,
+        body=NoBody,
+        answer=deadletters.LettersPage,
+        who="admin",
+        pool="registry",
+        handler=deadletters.list_letters,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/deadletters/replay",
+        summary="Append a dead letter to the log again, as it is or mended",
+        description="It is counted by the recount of its hour, and once, however often it is replayed.",
+        params=ads.NoParams,
+        body=deadletters.ReplayWanted,
+        body_bytes_max=NDJSON_BYTES_MAX,
+        answer=Replayed,
+        who="admin",
+        pool="changes",
+        refusals=(NOT_FOUND,),
+        handler=deadletters.replay_letter,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/deadletters/{partition}/{position}",
+        summary="One dead letter with its payload",
+        params=deadletters.LetterParams,
+        body=NoBody,
+        answer=deadletters.Letter,
+        who="admin",
+        pool="registry",
+        refusals=(NOT_FOUND,),
+        handler=deadletters.get_letter,
     ),
     Endpoint(
         method="GET",

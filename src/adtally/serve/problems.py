@@ -6,7 +6,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from adtally.errors import ConflictError, InvalidValueError, NotFoundError, StoreUnavailableError
+from adtally.errors import ConflictError, InvalidValueError, LogError, NotFoundError, StoreUnavailableError
 from adtally.serve.auth import ForbiddenError, UnauthenticatedError
 from adtally.serve.body import TooLargeError
 from adtally.serve.ratelimit import RateLimitedError
@@ -77,6 +77,7 @@ _KIND_OF_ERROR: Final[tuple[tuple[type[Exception], Kind], ...]] = (
     (TooLargeError, TOO_LARGE),
     (RateLimitedError, RATE_LIMITED),
     (StoreUnavailableError, UNAVAILABLE),
+    (LogError, UNAVAILABLE),
 )
 _KIND_OF_STATUS: Final = {kind.status: kind for kind in KINDS}
 

@@ -6,6 +6,7 @@ import msgspec
 
 from adtally.clock import Clock
 from adtally.config import ServeConfig
+from adtally.history.letters import LetterDesk
 from adtally.olap.port import OlapReader
 from adtally.registry.port import Registry
 from adtally.serve.progress import Progress
@@ -19,6 +20,7 @@ class Services(msgspec.Struct, frozen=True):
     clock: Clock
     config: ServeConfig
     progress: Progress
+    letters: LetterDesk
     ready: Callable[[], list[str]]
     """Gives the reasons why the API should not be sent requests now; none if it is ready. May block."""
     click_url: str | None = None

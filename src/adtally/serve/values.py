@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from adtally.errors import InvalidValueError
 from adtally.registry.rules import check_id
+from adtally.rfc3339 import parse_rfc3339
 
 _EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")
-_RFC3339: Final = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)"
-    r"(?P<offset>[Zz]|[-+ ][0-9]{2}:[0-9]{2})?"
-)
+_UNESCAPED_OFFSET: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}$)")
 
 
 class Instant(int):
@@ -37,18 +35,11 @@ def parse_instant(text: str) -> Instant:
         if _MILLISECONDS.fullmatch(text):
             raise ValueError(f"{text!r} looks like milliseconds: give epoch seconds")
         return Instant(int(float(text) * 1000))
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no time: give RFC 3339 such as 2026-11-23T10:00:00Z, or epoch seconds")
-    if match["offset"] is None:
-        raise ValueError(f"{text!r} has no offset: end it with Z or, for instance, +01:00")
     # In a query string an unescaped `+` means a space, and nothing else could stand here.
-    offset = match["offset"].upper().replace(" ", "+")
-    try:
-        at = datetime.fromisoformat(f"{match['date']}T{match['time']}{offset}")
-        return Instant(at.timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is no time: {error}") from None
+    at_ms = parse_rfc3339(_UNESCAPED_OFFSET.sub("+", text))
+    if at_ms is None:
+        raise ValueError(f"{text!r} is no time: give RFC 3339 such as 2026-11-23T10:00:00Z, or epoch seconds")
+    return Instant(at_ms)
 
 
 def parse_zone(text: str) -> ZoneInfo:

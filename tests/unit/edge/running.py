@@ -50,6 +50,9 @@ class MemoryWriter:
     def append_control(self, record: Control, now_ms: int) -> None:
         self._write(record)
 
+    def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
+        raise NotImplementedError("edges append one or the other")
+
     def close(self, closing: Control | None, now_ms: int) -> None:
         if closing is not None:
             self._write(closing)

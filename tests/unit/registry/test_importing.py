@@ -7,10 +7,11 @@ import pytest
 from pyarrow.parquet import write_table
 
 from adtally.errors import UsageError
-from adtally.registry.ad_files import LINE_BYTES_MAX, Format, format_of, write_csv, write_ndjson
-from adtally.registry.importing import Batch, RowError, read_batches, store_batch
+from adtally.registry.ad_files import Format, format_of, write_csv, write_ndjson
+from adtally.registry.importing import Batch, read_batches, store_batch
 from adtally.registry.port import Ad
 from adtally.registry.sql import SqlRegistry
+from adtally.rowfiles import LINE_BYTES_MAX, RowError
 
 ADS = [
     Ad(

@@ -12,12 +12,15 @@ import pytest
 from starlette.applications import Starlette
 
 from adtally.config import ServeConfig
+from adtally.eventlog.port import DeadLetter, LogWriter, Partition, Position
+from adtally.history.letters import LetterDesk
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import build_app
 from adtally.serve.endpoints import ENDPOINTS
 from adtally.serve.pages import page_routes
 from adtally.serve.progress import Progress
 from adtally.serve.services import Services
+from support.memory_log import MemoryDeadLetters
 from support.memory_olap import MemoryOlap
 from support.serving import Served, SetClock
 
@@ -26,7 +29,12 @@ from support.serving import Served, SetClock
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("documents")) as served:
         served.ad("ad_1", "acme")
+        served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"\xff", 5)])
         yield served
+
+
+def no_writer(edge_id: str, now_ms: int) -> LogWriter:
+    raise NotImplementedError("nothing is replayed here")
 
 
 def references(value: object) -> Iterator[str]:
@@ -78,7 +86,10 @@ def test_answers_have_the_members_that_the_document_says(served: Served) -> None
                 **({"ad_id": "ad_1"} if endpoint.path == "/metrics" else {}),
                 **(span if "start" in names else {}),
             }
-            answer = served.admin.get(endpoint.path.replace("{ad_id}", "ad_1"), params=params).json()
+            path = endpoint.path
+            for name, value in {"ad_id": "ad_1", "partition": "edge-0", "position": "1"}.items():
+                path = path.replace(f"{{{name}}}", value)
+            answer = served.admin.get(path, params=params).json()
             described = document["paths"][endpoint.path]["get"]["responses"]["200"]
             (reference,) = references(described)
             schema = document["components"]["schemas"][reference.rsplit("/", 1)[-1]]
@@ -177,6 +188,7 @@ def test_counts_are_for_this_machine_unless_allowed(tmp_path: Path, address: str
             clock=SetClock(),
             config=ServeConfig(metrics_public=public),
             progress=Progress(),
+            letters=LetterDesk(MemoryDeadLetters(), no_writer),
             ready=list,
         )
     )

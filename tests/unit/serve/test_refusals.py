@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from adtally.eventlog.port import DeadLetter, Partition, Position
 from adtally.serve.endpoints import ENDPOINTS
 from support.serving import Served
 
@@ -21,6 +22,8 @@ GOOD: dict[str, dict[str, str]] = {
     "/v1/status": {},
     "/v1/about": {},
     "/v1/ads/ad_1": {},
+    "/v1/deadletters": {},
+    "/v1/deadletters/edge-0/1": {},
 }
 
 BAD_TIMES = [
@@ -87,6 +90,10 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/v1/campaigns", "limit", "-1", "not between"),
     ("/v1/campaigns", "advertiser_id", "a\tb", "control character"),
     ("/v1/advertisers", "limit", "many", "no whole number"),
+    ("/v1/deadletters", "limit", "0", "not between"),
+    ("/v1/deadletters", "after", "edge-0", "is not the `next` of a page"),
+    ("/v1/deadletters/edge-0/1", "partition", "edge-1", "is no parameter"),
+    ("/v1/deadletters/edge-0/1", "position", "2", "is no parameter"),
     *[(path, "unheard_of", "1", "is no parameter") for path in GOOD],
     ("/v1/ads/ad_1", "ad_id", "ad_2", "is no parameter"),
 ]
@@ -96,7 +103,12 @@ TABLE: list[tuple[str, str, str, str]] = [
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("refusals")) as served:
         served.ad("ad_1", "acme")
+        served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"{}", 5)])
         yield served
+
+
+def concrete(path: str) -> str:
+    return path.replace("{ad_id}", "ad_1").replace("{partition}/{position}", "edge-0/1")
 
 
 def assert_refused(answer: httpx.Response, field: str, reason: str) -> None:
@@ -120,7 +132,7 @@ def test_good_values_are_not_refused(served: Served, path: str) -> None:
 
 
 def test_the_table_leaves_no_get_address_out() -> None:
-    in_code = {endpoint.path.replace("{ad_id}", "ad_1") for endpoint in ENDPOINTS if endpoint.method == "GET"}
+    in_code = {concrete(endpoint.path) for endpoint in ENDPOINTS if endpoint.method == "GET"}
     assert in_code == GOOD.keys()
 
 
@@ -183,6 +195,10 @@ def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
         ("POST", "/v1/keys", b'{"advertiser_id": null, "admin": true}', "body", "unknown field `admin`"),
         ("POST", "/v1/ads/import", b"{}\n" * 10_001, "body", "more than 10,000 lines"),
         ("DELETE", "/v1/keys/a%0ab", b"", "key_id", "control character"),
+        ("GET", "/v1/deadletters/edge-0/a%0ab", b"", "position", "control character"),
+        ("POST", "/v1/deadletters/replay", b'{"partition": "edge-0"}', "body", "missing required field `position`"),
+        ("POST", "/v1/deadletters/replay", b'{"partition":"edge-0","position":"1","payload":""}', "payload", "empty"),
+        ("POST", "/v1/deadletters/replay", b'{"partition":"edge-0","position":"1"}', "payload", "is no event"),
     ],
 )
 def test_a_bad_body_is_refused(served: Served, method: str, path: str, body: bytes, field: str, reason: str) -> None:
@@ -199,6 +215,6 @@ def test_every_parameter_of_every_get_address_has_a_bad_value_in_the_table() -> 
     tried = {(path, field) for path, field, _, _ in TABLE}
     for endpoint in ENDPOINTS:
         if endpoint.method == "GET":
-            path = endpoint.path.replace("{ad_id}", "ad_1")
+            path = concrete(endpoint.path)
             names = set(endpoint.params.__struct_fields__) - {"after"}
             assert {name for name in names if (path, name) not in tried} == set(), path

@@ -1,6 +1,6 @@
 """Work on finished segments that must not happen on anybody's request path: checkpoints and retention."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -39,16 +39,19 @@ def checkpoint_finished(root: Path, vfs: str | None = None) -> int:
     return done
 
 
-def remove_expired(root: Path, declared_readers: Sequence[str], before_ms: int, vfs: str | None = None) -> list[Path]:
+def remove_expired(
+    root: Path, declared_readers: Callable[[Partition], Sequence[str]], before_ms: int, vfs: str | None = None
+) -> list[Path]:
     """Unlink finished segments that every declared reader has passed and whose last append was before `before_ms`.
 
-    A declared reader that never committed holds everything: nothing may be removed that it has yet to read.
+    `declared_readers` names the readers of a partition. One that never committed holds everything: nothing may be
+    removed that it has yet to read.
     """
     committed = committed_positions(root, vfs)
     removed: list[Path] = []
     for folder in _partition_folders(root):
         partition = Partition(folder.name)
-        stands = [committed.get(reader, {}).get(partition, BEGINNING) for reader in declared_readers]
+        stands = [committed.get(reader, {}).get(partition, BEGINNING) for reader in declared_readers(partition)]
         passed = min((0 if at == BEGINNING else parse_position(at).segment for at in stands), default=0)
         for number in segment_numbers(folder)[:-1]:
             path = segment_path(folder, number)
@@ -57,7 +60,7 @@ def remove_expired(root: Path, declared_readers: Sequence[str], before_ms: int, 
             for file in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"), path):
                 file.unlink(missing_ok=True)
             removed.append(path)
-        if removed:
+        if removed and removed[-1].parent == folder:
             sync_folder(folder)
     return removed
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -38,12 +38,19 @@ Row = tuple[int, int, int | None, int, bytes | None]
 
 
 class SqliteLogReader:
-    """Implements LogReader over all partitions below `root`. Used by one thread at a time."""
+    """Implements LogReader over the partitions below `root` that `wanted` says. Used by one thread at a time."""
 
-    def __init__(self, root: Path, name: str, vfs: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        vfs: str | None = None,
+        wanted: Callable[[Partition], bool] = lambda _: True,
+    ) -> None:
         self._root = root
         self._name = name
         self._vfs = vfs
+        self._wanted = wanted
         self._open: dict[Partition, tuple[int, apsw.Connection]] = {}
         self._headers: dict[tuple[Partition, int], Header] = {}
         self._listed: dict[Partition, tuple[int, list[int]]] = {}
@@ -52,7 +59,8 @@ class SqliteLogReader:
         """Give the folders that hold a partition, sorted."""
         if not self._root.exists():
             return []
-        return sorted(Partition(entry.name) for entry in self._root.iterdir() if entry.is_dir())
+        found = (Partition(entry.name) for entry in self._root.iterdir() if entry.is_dir())
+        return sorted(filter(self._wanted, found))
 
     def read(self, partition: Partition, start: Position, bytes_max: int) -> list[Record]:
         """Give records from `start` on. Raises PositionGoneError and LogError."""

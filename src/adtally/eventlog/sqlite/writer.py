@@ -129,6 +129,23 @@ class SqliteLogWriter:
         """Append a control record, durably. Raises LogError."""
         self._commit(Kind.CONTROL, encode_control(record), now_ms)
 
+    def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
+        """Append a batch and control records behind it in one transaction. Raises LogError."""
+        batch = [(Kind.EVENTS, b"\n".join(events))] if events else []
+        payloads = [*batch, *((Kind.CONTROL, encode_control(record)) for record in records)]
+        connection = self._ready_connection()
+        rows = [
+            (self._n + index, int(kind), now_ms, checksum(now_ms, payload), payload)
+            for index, (kind, payload) in enumerate(payloads, start=1)
+        ]
+        try:
+            with connection:
+                connection.executemany(_INSERT, rows)
+        except apsw.Error as error:
+            raise self._give_up(error) from error
+        self._n += len(rows)
+        self._bytes += sum(len(payload) for _, payload in payloads)
+
     def close(self, closing: Control | None, now_ms: int) -> None:
         """Append `closing` if given, and let go of the partition."""
         if self._closed:
@@ -142,20 +159,27 @@ class SqliteLogWriter:
             os.close(self._lock)
 
     def _commit(self, kind: Kind, payload: bytes, now_ms: int) -> None:
+        connection = self._ready_connection()
+        try:
+            # One statement is one transaction: when it returns, the WAL is synced.
+            connection.execute(_INSERT, (self._n + 1, int(kind), now_ms, checksum(now_ms, payload), payload))
+        except apsw.Error as error:
+            raise self._give_up(error) from error
+        self._n += 1
+        self._bytes += len(payload)
+
+    def _ready_connection(self) -> apsw.Connection:
         if self._closed:
             raise LogClosedError(f"the log writer of {self._folder} is closed")
         if self._connection is None or self._bytes >= self._segment_bytes:
             self._begin_segment()
         assert self._connection is not None
-        try:
-            # One statement is one transaction: when it returns, the WAL is synced.
-            self._connection.execute(_INSERT, (self._n + 1, int(kind), now_ms, checksum(now_ms, payload), payload))
-        except apsw.Error as error:
-            # What was written may or may not survive; the next segment's header declares it void.
-            self._failed, self._connection = self._connection, None
-            raise LogError(f"{self._folder}: the log cannot be written: {error}") from error
-        self._n += 1
-        self._bytes += len(payload)
+        return self._connection
+
+    def _give_up(self, error: apsw.Error) -> LogError:
+        # What was written may or may not survive; the next segment's header declares it void.
+        self._failed, self._connection = self._connection, None
+        return LogError(f"{self._folder}: the log cannot be written: {error}")
 
     def _begin_segment(self) -> None:
         self._highest += 1

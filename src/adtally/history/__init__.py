@@ -1,0 +1,1 @@
+"""History: clicks that were recorded elsewhere, or could not be read, brought into the event log."""
