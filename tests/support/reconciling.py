@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
-from support.plain_recount import Appended, PlainRecounter, lake_table, plain_recount
 
 from adtally.config import ReconcileConfig
 from adtally.counting import COUNTING_VERSION, DEDUP_WINDOW_MS, LATENESS_MS
@@ -21,6 +20,7 @@ from support.counts import Counts
 from support.memory_ledger import MemoryLedger
 from support.memory_olap import MemoryOlap
 from support.olap_stores import Store
+from support.plain_recount import Appended, PlainRecounter, lake_table, plain_recount
 from support.serving import SetClock
 
 HOUR_MS = 3_600_000
@@ -54,7 +54,6 @@ class Backend:
         self.clock = SetClock(hour(0))
         self.config = config or ReconcileConfig()
         self.events: list[Appended] = []
-        self.last_seq: dict[str, int] = defaultdict(int)
         self._files = 0
         self.restart()
 
@@ -76,16 +75,17 @@ class Backend:
             self.events += appended
             self._files += 1
             name = self.lake.write(hour_ms, f"edge-0-{self._files:08d}", lake_table(appended)).name
-            for event, _ in appended:
-                self.last_seq[event.edge_id] = max(self.last_seq[event.edge_id], event.seq)
-            self.mark(hour_ms, {event.edge_id for event, _ in appended})
+            self._mark(hour_ms, appended)
         return name
 
-    def mark(self, hour_ms: int, edges: Iterable[str]) -> None:
-        """Note a heartbeat at the end of an hour's part, and that the edges ended in order."""
+    def _mark(self, hour_ms: int, appended: Sequence[Appended]) -> None:
+        """Note a heartbeat at the end of an hour, and that the edges ended in order."""
+        last_seq: dict[str, int] = defaultdict(int)
+        for event, _ in appended:
+            last_seq[event.edge_id] = max(last_seq[event.edge_id], event.seq)
         marks = [
-            EdgeMark(edge, hour_ms, Partition("edge-0"), self.last_seq[edge], hour_ms + HOUR_MS - 1, closed=True)
-            for edge in sorted(edges)
+            EdgeMark(edge, hour_ms, Partition("edge-0"), seq, hour_ms + HOUR_MS - 1, closed=True)
+            for edge, seq in last_seq.items()
         ]
         self.ledger.note_archived([], marks, [])
 

@@ -43,13 +43,12 @@ class Finder:
         return [hour_ms for hour_ms in sorted(candidates) if hour_ms + HOUR_MS <= end_ms and self._is_due(hour_ms)]
 
     def whole_days(self, hours_ms: set[int], before_ms: int) -> set[int]:
-        """Give the other published hours of those days of `hours_ms` that begin before `before_ms`.
+        """Give all published hours of those days of `hours_ms` that begin before `before_ms`.
 
         A day is made of the quarter hours of all its hours; where retention has dropped them, all are counted again.
         """
         days = {day_of(hour_ms) for hour_ms in hours_ms if day_of(hour_ms) < before_ms}
-        published = {hour_ms for hour_ms, line in self._lines.items() if line.revision > 0 and day_of(hour_ms) in days}
-        return published - hours_ms
+        return {hour_ms for hour_ms, line in self._lines.items() if line.revision > 0 and day_of(hour_ms) in days}
 
     def _is_due(self, hour_ms: int) -> bool:
         hour = self.hour(hour_ms)

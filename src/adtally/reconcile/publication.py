@@ -44,7 +44,8 @@ class Publication:
 
         On a dry run the line is given and not written, and nothing is published. Raises StoreUnavailableError.
         """
-        self._finish_interrupted(hour, count)
+        if not now.dry_run:
+            self._finish_interrupted(hour, count)
         line = self._ledger.line(hour.hour_ms)
         missing = self.missing(hour.hour_ms, count)
         judgement = judge(count, missing, line, self._ledger.edges(hour.hour_ms), hour.rules, now.accept_missing)

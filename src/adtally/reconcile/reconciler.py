@@ -196,8 +196,10 @@ class Reconciler:
         note = f"edges that vanished without closing their log: {', '.join(sorted(vanished))}" if vanished else ""
         line = self._publication.settle(hour, count, now, note)
         if line is not None:
-            report = log.error if line.state == "damaged" else log.info
-            report("an hour was reconciled", **_told(line))
+            if line.state == "damaged":
+                log.error("an hour is damaged", **_told(line))
+            elif line.keys_differed:
+                log.info("an hour's recount differs from what was counted before", **_told(line))
             work.lines.append(line)
         elif hour.hour_ms in work.again:
             self._publication.republish(hour.hour_ms)
