@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
+    from adtally.ledger.sql import SqlLedger
     from adtally.registry.port import Registry
     from adtally.stream.stream import Stream
 
@@ -45,6 +46,13 @@ def open_registry(folder: DataFolder) -> "Registry":
     from adtally.registry.sql import SqlRegistry
 
     return SqlRegistry.open(folder.registry)
+
+
+def open_ledger(folder: DataFolder) -> "SqlLedger":
+    """Open the ledger of a data folder, made where it is not there yet. Raises DataFolderError."""
+    from adtally.ledger.sql import SqlLedger
+
+    return SqlLedger.open(folder.ledger)
 
 
 def prepare_logs(folder: DataFolder, workers: int) -> None:
@@ -152,13 +160,16 @@ async def run_store_role(
     store.migrate()
     progress = Progress()
     registry = open_registry(folder)
+    ledger = open_ledger(folder)
     services = Services(
         reader=store,
         registry=registry,
+        ledger=ledger,
         clock=SYSTEM_CLOCK,
         config=config.serve,
         progress=progress,
-        ready=lambda: _reasons(store.ping, registry.ping),
+        ready=lambda: _reasons(store.ping, registry.ping, ledger.ping),
+        reconcile=config.reconcile,
         click_url=click_url,
     )
     servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
@@ -175,6 +186,7 @@ async def run_store_role(
     for server in servers:
         server.should_exit = True
     await asyncio.gather(*tasks)
+    ledger.close()
     store.close()
 
 

@@ -3,22 +3,28 @@
 import socket
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import uvicorn
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import ServeConfig
+from adtally.config import ReconcileConfig, ServeConfig
 from adtally.counting import minute_of
-from adtally.olap.port import LiveRows, OlapReader
+from adtally.ledger.sql import SqlLedger
+from adtally.olap.port import FINAL_COLUMNS, LiveRows, OlapReader
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
 from adtally.serve.progress import Progress
+from adtally.serve.values import rfc3339
 from adtally.stream.port import StreamReport
+from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
 
 DEADLINE_S = 10
@@ -69,20 +75,25 @@ class Served:
         reader: OlapReader | None = None,
         registry: Registry | None = None,
         click_url: str | None = None,
+        reconcile: ReconcileConfig | None = None,
     ) -> None:
         self.clock = SetClock()
         self.olap = MemoryOlap()
         self.registry: Registry = registry or SqlRegistry.open(folder / "registry.db")
+        self.ledger = SqlLedger.open(folder / "ledger.db")
+        self._folder = folder
         self.progress = Progress()
         self.reasons: list[str] = []
         self._clicks: dict[tuple[str, str, str, int, str, str, str], list[str]] = defaultdict(list)
         services = Services(
             reader=reader or self.olap,
             registry=self.registry,
+            ledger=self.ledger,
             clock=self.clock,
             config=config or ServeConfig(),
             progress=self.progress,
             ready=lambda: self.reasons,
+            reconcile=reconcile or ReconcileConfig(),
             click_url=click_url,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -110,6 +121,7 @@ class Served:
         self._thread.join()
         self._listener.close()
         self.registry.close()
+        self.ledger.close()
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -152,3 +164,26 @@ class Served:
                 users=[[user_id] if outcome == "counted" else []],
             )
         )
+
+    def publish(self, hour: str, *, but: Sequence[str] = (), **fields: Any) -> None:
+        """Make an hour final as a recount would: with the clicks that there are, but those of the users in `but`."""
+        hour_ms = ms(hour)
+        rows = []
+        for (advertiser, campaign, ad, minute_s, device, outcome, _), users in self._clicks.items():
+            kept = [user for user in users if user not in but]
+            if kept and hour_ms <= minute_s * 1000 < hour_ms + HOUR_MS:
+                named = [] if outcome != "counted" else kept
+                rows.append((advertiser, campaign, ad, minute_s, device, outcome, len(kept), named))
+        file = self._folder / "recounted.parquet"
+        columns = dict(zip(FINAL_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+        pq.write_table(pa.table({name: columns.get(name, ()) for name in FINAL_COLUMNS}), file)
+        self.olap.stage([str(file)])
+        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hour(hour_ms))
+
+    def publish_days(self, start: str, number: int, **fields: Any) -> None:
+        """Make whole UTC days final, and build their rows of the day table."""
+        for day in range(number):
+            day_ms = ms(start) + day * 24 * HOUR_MS
+            for hour in range(24):
+                self.publish(rfc3339(day_ms + hour * HOUR_MS), **fields)
+            self.ledger.note_spans([self.olap.publish_day(day_ms)])

@@ -8,11 +8,13 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError
 from adtally.registry.rules import check_id
 
 _EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")
+_HOUR: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 _RFC3339: Final = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)"
     r"(?P<offset>[Zz]|[-+ ][0-9]{2}:[0-9]{2})?"
@@ -21,6 +23,12 @@ _RFC3339: Final = re.compile(
 
 class Instant(int):
     """A time, as UTC epoch milliseconds."""
+
+    __slots__ = ()
+
+
+class Hour(int):
+    """A UTC hour, by its start in UTC epoch milliseconds."""
 
     __slots__ = ()
 
@@ -51,6 +59,19 @@ def parse_instant(text: str) -> Instant:
         raise ValueError(f"{text!r} is no time: {error}") from None
 
 
+def parse_hour(text: str) -> Hour:
+    """Give a UTC hour from 2026-11-23T10, or from any time in it. Raises ValueError saying what is wrong."""
+    if _HOUR.fullmatch(text):
+        text += ":00:00Z"
+    try:
+        at_ms = parse_instant(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no hour: give 2026-11-23T10 (UTC), or a time such as 2026-11-23T10:00:00Z"
+        ) from None
+    return Hour(at_ms - at_ms % HOUR_MS)
+
+
 def parse_zone(text: str) -> ZoneInfo:
     """Give a time zone by its IANA name. Raises ValueError."""
     names = _zone_names()
@@ -76,7 +97,12 @@ def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {Instant: parse_instant, ZoneInfo: parse_zone, Id: parse_id}
+PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {
+    Instant: parse_instant,
+    Hour: parse_hour,
+    ZoneInfo: parse_zone,
+    Id: parse_id,
+}
 
 SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     Instant: {
@@ -85,6 +111,7 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
             {"type": "number", "minimum": 946_684_800, "description": "Epoch seconds."},
         ]
     },
+    Hour: {"type": "string", "examples": ["2026-11-23T10"]},
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
     Id: {"type": "string", "minLength": 1, "maxLength": 128},
 }

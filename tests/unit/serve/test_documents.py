@@ -18,6 +18,7 @@ from adtally.serve.endpoints import ENDPOINTS
 from adtally.serve.pages import page_routes
 from adtally.serve.progress import Progress
 from adtally.serve.services import Services
+from support.memory_ledger import MemoryLedger
 from support.memory_olap import MemoryOlap
 from support.serving import Served, SetClock
 
@@ -26,6 +27,7 @@ from support.serving import Served, SetClock
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("documents")) as served:
         served.ad("ad_1", "acme")
+        served.publish("2026-11-23T09:00:00Z")
         yield served
 
 
@@ -78,7 +80,8 @@ def test_answers_have_the_members_that_the_document_says(served: Served) -> None
                 **({"ad_id": "ad_1"} if endpoint.path == "/metrics" else {}),
                 **(span if "start" in names else {}),
             }
-            answer = served.admin.get(endpoint.path.replace("{ad_id}", "ad_1"), params=params).json()
+            path = endpoint.path.replace("{ad_id}", "ad_1").replace("{hour}", "2026-11-23T09")
+            answer = served.admin.get(path, params=params).json()
             described = document["paths"][endpoint.path]["get"]["responses"]["200"]
             (reference,) = references(described)
             schema = document["components"]["schemas"][reference.rsplit("/", 1)[-1]]
@@ -174,6 +177,7 @@ def test_counts_are_for_this_machine_unless_allowed(tmp_path: Path, address: str
         Services(
             reader=MemoryOlap(),
             registry=registry,
+            ledger=MemoryLedger(),
             clock=SetClock(),
             config=ServeConfig(metrics_public=public),
             progress=Progress(),
