@@ -22,7 +22,6 @@ from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
 from adtally.serve.progress import Progress
-from adtally.serve.values import rfc3339
 from adtally.stream.port import StreamReport
 from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
@@ -168,22 +167,25 @@ class Served:
     def publish(self, hour: str, *, but: Sequence[str] = (), **fields: Any) -> None:
         """Make an hour final as a recount would: with the clicks that there are, but those of the users in `but`."""
         hour_ms = ms(hour)
+        self._stage(but)
+        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hour(hour_ms))
+
+    def publish_days(self, start: str, number: int) -> None:
+        """Make whole UTC days final, and build their rows of the day table."""
+        self._stage(())
+        for day_ms in (ms(start) + day * 24 * HOUR_MS for day in range(number)):
+            for hour_ms in range(day_ms, day_ms + 24 * HOUR_MS, HOUR_MS):
+                self.ledger.write(line(hour_ms), spans=self.olap.publish_hour(hour_ms))
+            self.ledger.note_spans([self.olap.publish_day(day_ms)])
+
+    def _stage(self, but: Sequence[str]) -> None:
         rows = []
         for (advertiser, campaign, ad, minute_s, device, outcome, _), users in self._clicks.items():
             kept = [user for user in users if user not in but]
-            if kept and hour_ms <= minute_s * 1000 < hour_ms + HOUR_MS:
-                named = [] if outcome != "counted" else kept
+            if kept:
+                named = kept if outcome == "counted" else []
                 rows.append((advertiser, campaign, ad, minute_s, device, outcome, len(kept), named))
         file = self._folder / "recounted.parquet"
         columns = dict(zip(FINAL_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
         pq.write_table(pa.table({name: columns.get(name, ()) for name in FINAL_COLUMNS}), file)
         self.olap.stage([str(file)])
-        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hour(hour_ms))
-
-    def publish_days(self, start: str, number: int, **fields: Any) -> None:
-        """Make whole UTC days final, and build their rows of the day table."""
-        for day in range(number):
-            day_ms = ms(start) + day * 24 * HOUR_MS
-            for hour in range(24):
-                self.publish(rfc3339(day_ms + hour * HOUR_MS), **fields)
-            self.ledger.note_spans([self.olap.publish_day(day_ms)])

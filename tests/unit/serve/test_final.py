@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from support.serving import Served, ms
 HOUR = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"}
 TWO_HOURS = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T12:00:00Z", "granularity": "hour"}
 
+RETENTION = ReconcileConfig(minute_days=10, quarter_hour_days=40)
+
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    with Served(tmp_path, reconcile=ReconcileConfig(minute_days=10, quarter_hour_days=40)) as served:
+    with Served(tmp_path, reconcile=RETENTION) as served:
         served.ad("ad_1", "acme")
         yield served
 
@@ -129,11 +131,13 @@ def refused(served: Served, path: str, **params: str) -> tuple[str, str]:
     return answer.json()["field"], answer.json()["detail"]
 
 
-@pytest.fixture
-def old(served: Served) -> Served:
-    """Fifty days of hours, of which 40 have quarter hours and 10 have minutes: up to 23 November, noon."""
-    served.publish_days("2026-10-04T00:00:00Z", 50)
-    return served
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Fifty days of hours up to 23 November; of the last 40 quarter hours are kept, and of the last 10 minutes."""
+    with Served(tmp_path_factory.mktemp("old"), reconcile=RETENTION) as served:
+        served.ad("ad_1", "acme")
+        served.publish_days("2026-10-04T00:00:00Z", 50)
+        yield served
 
 
 @pytest.mark.parametrize(
@@ -180,8 +184,16 @@ def test_the_ledger_is_asked_before_the_tables(served: Served, monkeypatch: pyte
     served.click("ad_1", "ann", "2026-11-23T10:05:00Z")
     asked: list[str] = []
     summaries, aggregate = served.ledger.summaries, served.olap.aggregate
-    monkeypatch.setattr(served.ledger, "summaries", lambda *given: asked.append("ledger") or summaries(*given))
-    monkeypatch.setattr(served.olap, "aggregate", lambda query: asked.append("tables") or aggregate(query))
+
+    def noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            asked.append(name)
+            return call(*given)
+
+        return noted
+
+    monkeypatch.setattr(served.ledger, "summaries", noting("ledger", summaries))
+    monkeypatch.setattr(served.olap, "aggregate", noting("tables", aggregate))
     for path in ("/metrics", "/v1/series", "/v1/top", "/v1/quality"):
         asked.clear()
         ask(served, path, **HOUR)

@@ -28,30 +28,13 @@ def test_the_answer_has_the_form_that_the_design_fixed(served: Served) -> None:
     served.click("ad_1", "bob", "2026-11-23T10:01:10Z")
     served.click("ad_1", "ann", "2026-11-23T10:01:50Z")
     served.progress.update(report(NOW_MS - 1_234))
+    open_still = {"status": "provisional", "revision": 0}
     assert ask(served, "2026-11-23T10:00:00Z", "2026-11-23T10:03:00Z") == {
         "ad_id": "ad_1",
         "metrics": [
-            {
-                "timestamp": "2026-11-23T10:00:00Z",
-                "clicks": 1,
-                "unique_users": 1,
-                "status": "provisional",
-                "revision": 0,
-            },
-            {
-                "timestamp": "2026-11-23T10:01:00Z",
-                "clicks": 2,
-                "unique_users": 2,
-                "status": "provisional",
-                "revision": 0,
-            },
-            {
-                "timestamp": "2026-11-23T10:02:00Z",
-                "clicks": 0,
-                "unique_users": 0,
-                "status": "provisional",
-                "revision": 0,
-            },
+            {"timestamp": "2026-11-23T10:00:00Z", "clicks": 1, "unique_users": 1} | open_still,
+            {"timestamp": "2026-11-23T10:01:00Z", "clicks": 2, "unique_users": 2} | open_still,
+            {"timestamp": "2026-11-23T10:02:00Z", "clicks": 0, "unique_users": 0} | open_still,
         ],
         "totals": {"clicks": 3, "unique_users": 2},
         "as_of": "2026-11-23T12:00:28.766Z",
