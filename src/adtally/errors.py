@@ -33,6 +33,10 @@ class InvalidValueError(AdtallyError):
         self.reason = reason
 
 
+class NoLongerKeptError(InvalidValueError):
+    """Retention has removed what the answer would need; `field` names the parameter that asks for it."""
+
+
 class NotFoundError(AdtallyError):
     """No such thing, or not one that this caller may see: the two must look the same."""
 

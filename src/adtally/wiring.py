@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adtally.history.files import FileIdentity
     from adtally.history.importing import HistoryImport
     from adtally.history.letters import LetterDesk
+    from adtally.ledger.sql import SqlLedger
     from adtally.registry.port import Registry
     from adtally.stream.stream import Stream
 
@@ -51,6 +52,13 @@ def open_registry(folder: DataFolder) -> "Registry":
     from adtally.registry.sql import SqlRegistry
 
     return SqlRegistry.open(folder.registry)
+
+
+def open_ledger(folder: DataFolder) -> "SqlLedger":
+    """Open the ledger of a data folder, made where it is not there yet. Raises DataFolderError."""
+    from adtally.ledger.sql import SqlLedger
+
+    return SqlLedger.open(folder.ledger)
 
 
 def prepare_logs(folder: DataFolder, workers: int) -> None:
@@ -205,13 +213,16 @@ async def run_store_role(
     store.migrate()
     progress = Progress()
     registry = open_registry(folder)
+    ledger = open_ledger(folder)
     services = Services(
         reader=store,
         registry=registry,
+        ledger=ledger,
         clock=SYSTEM_CLOCK,
         config=config.serve,
         progress=progress,
-        ready=lambda: _reasons(store.ping, registry.ping),
+        ready=lambda: _reasons(store.ping, registry.ping, ledger.ping),
+        reconcile=config.reconcile,
         letters=open_letters(folder, config),
         click_url=click_url,
     )
@@ -230,6 +241,7 @@ async def run_store_role(
         server.should_exit = True
     await asyncio.gather(*tasks)
     services.letters.close()
+    ledger.close()
     store.close()
 
 

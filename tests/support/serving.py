@@ -3,26 +3,31 @@
 import socket
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import uvicorn
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import ServeConfig
+from adtally.config import ReconcileConfig, ServeConfig
 from adtally.counting import minute_of
 from adtally.eventlog.port import REPLAYED_LETTERS
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from adtally.history.letters import LetterDesk
-from adtally.olap.port import LiveRows, OlapReader
+from adtally.ledger.sql import SqlLedger
+from adtally.olap.port import FINAL_COLUMNS, LiveRows, OlapReader
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
 from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
+from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
 
 DEADLINE_S = 10
@@ -73,10 +78,13 @@ class Served:
         reader: OlapReader | None = None,
         registry: Registry | None = None,
         click_url: str | None = None,
+        reconcile: ReconcileConfig | None = None,
     ) -> None:
         self.clock = SetClock()
         self.olap = MemoryOlap()
         self.registry: Registry = registry or SqlRegistry.open(folder / "registry.db")
+        self.ledger = SqlLedger.open(folder / "ledger.db")
+        self._folder = folder
         self.progress = Progress()
         self.dead_letters = SqliteDeadLetters(folder / "deadletters.db")
         self.log = folder / "log"
@@ -89,11 +97,13 @@ class Served:
         services = Services(
             reader=reader or self.olap,
             registry=self.registry,
+            ledger=self.ledger,
             clock=self.clock,
             config=config or ServeConfig(),
             progress=self.progress,
             letters=self.letters,
             ready=lambda: self.reasons,
+            reconcile=reconcile or ReconcileConfig(),
             click_url=click_url,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -122,6 +132,7 @@ class Served:
         self._listener.close()
         self.registry.close()
         self.letters.close()
+        self.ledger.close()
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -164,3 +175,29 @@ class Served:
                 users=[[user_id] if outcome == "counted" else []],
             )
         )
+
+    def publish(self, hour: str, *, but: Sequence[str] = (), **fields: Any) -> None:
+        """Make an hour final as a recount would: with the clicks that there are, but those of the users in `but`."""
+        hour_ms = ms(hour)
+        self._stage(but)
+        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hour(hour_ms))
+
+    def publish_days(self, start: str, number: int) -> None:
+        """Make whole UTC days final, and build their rows of the day table."""
+        self._stage(())
+        for day_ms in (ms(start) + day * 24 * HOUR_MS for day in range(number)):
+            for hour_ms in range(day_ms, day_ms + 24 * HOUR_MS, HOUR_MS):
+                self.ledger.write(line(hour_ms), spans=self.olap.publish_hour(hour_ms))
+            self.ledger.note_spans([self.olap.publish_day(day_ms)])
+
+    def _stage(self, but: Sequence[str]) -> None:
+        rows = []
+        for (advertiser, campaign, ad, minute_s, device, outcome, _), users in self._clicks.items():
+            kept = [user for user in users if user not in but]
+            if kept:
+                named = kept if outcome == "counted" else []
+                rows.append((advertiser, campaign, ad, minute_s, device, outcome, len(kept), named))
+        file = self._folder / "recounted.parquet"
+        columns = dict(zip(FINAL_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+        pq.write_table(pa.table({name: columns.get(name, ()) for name in FINAL_COLUMNS}), file)
+        self.olap.stage([str(file)])

@@ -22,6 +22,7 @@ from adtally.serve.operations import operations_routes
 from adtally.serve.pages import page_routes
 from adtally.serve.problems import INTERNAL, kind_of, problem_response
 from adtally.serve.services import Services
+from adtally.serve.standing import LedgerWatch
 from adtally.telemetry import log
 
 __all__ = ["Services", "build_app"]
@@ -33,8 +34,9 @@ COMPRESSED_IN_THREAD_BYTES_MIN: Final = 16 * 1_024
 
 def build_app(services: Services) -> Starlette:
     """Give the application. Its lifespan, where the server runs one, ends the threads that it started."""
-    dispatcher = Dispatcher(services)
-    meter = Meter(services.clock, services.progress)
+    watch = LedgerWatch(services.ledger)
+    dispatcher = Dispatcher(services, watch)
+    meter = Meter(services.clock, services.progress, watch)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

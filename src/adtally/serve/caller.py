@@ -9,6 +9,7 @@ from adtally.errors import NotFoundError
 from adtally.olap.port import EVERYONE
 from adtally.registry.port import Ad, Registry
 from adtally.serve.services import Services
+from adtally.serve.standing import LedgerWatch
 
 Params = TypeVar("Params")
 Body = TypeVar("Body")
@@ -62,6 +63,7 @@ class Call(Generic[Params, Body]):
     """One request, checked and typed, as a handler gets it."""
 
     services: Services
+    watch: LedgerWatch
     caller: Caller
     params: Params
     body: Body

@@ -17,6 +17,7 @@ from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
 from adtally.serve.services import Services
+from adtally.serve.standing import LedgerWatch
 
 REGISTRY_THREADS: Final = 2
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -45,8 +46,9 @@ register_url_convertor("anytext", AnyTextConvertor())
 class Dispatcher:
     """Runs endpoints: what they share is done here, once."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, watch: LedgerWatch) -> None:
         self._services = services
+        self._watch = watch
         self._keys = KeyRing(services.registry, services.clock)
         self._limit = RateLimit(services.config.requests_per_minute, services.clock)
         # Changes one at a time: what one reads before it writes, no other has changed.
@@ -82,7 +84,7 @@ class Dispatcher:
             raw = await read_body(request, endpoint.body_bytes_max)
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
-        call = Call(self._services, caller, params, body, self._services.clock.now_ms())
+        call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
         return await pool.run(_respond, endpoint, call, pool)
 
     async def _caller(self, request: Request) -> Caller:

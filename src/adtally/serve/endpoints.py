@@ -5,10 +5,10 @@ from typing import Any, Final
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, deadletters, keys, metrics, quality, series, status, top
+from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, series, status, top
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
-from adtally.serve.problems import CONFLICT, NOT_FOUND
+from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
@@ -19,7 +19,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         params=metrics.MetricsParams,
         body=NoBody,
         answer=metrics.Metrics,
-        refusals=(NOT_FOUND,),
+        refusals=(NOT_FOUND, NO_LONGER_KEPT),
         handler=metrics.get_metrics,
     ),
     Endpoint(
@@ -30,7 +30,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         params=quality.QualityParams,
         body=NoBody,
         answer=quality.Quality,
-        refusals=(NOT_FOUND,),
+        refusals=(NOT_FOUND, NO_LONGER_KEPT),
         handler=quality.get_quality,
     ),
     Endpoint(
@@ -41,7 +41,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         params=series.SeriesParams,
         body=NoBody,
         answer=series.Series,
-        refusals=(NOT_FOUND,),
+        refusals=(NOT_FOUND, NO_LONGER_KEPT),
         handler=series.get_series,
     ),
     Endpoint(
@@ -51,6 +51,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         params=top.TopParams,
         body=NoBody,
         answer=top.Top,
+        refusals=(NO_LONGER_KEPT,),
         handler=top.get_top,
     ),
     Endpoint(
@@ -122,6 +123,30 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         who="admin",
         pool="registry",
         handler=ads.list_advertisers,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/ledger",
+        summary="What was recounted hour by hour, and what was found",
+        description="The newest line of each hour; hours that were not recounted yet have none.",
+        params=ledger.LedgerParams,
+        body=NoBody,
+        answer=ledger.LedgerPage,
+        who="admin",
+        pool="registry",
+        handler=ledger.list_lines,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/ledger/{hour}",
+        summary="All that was found about one hour, and each key that a correction changed",
+        params=ledger.HourParams,
+        body=NoBody,
+        answer=ledger.HourHistory,
+        who="admin",
+        pool="registry",
+        refusals=(NOT_FOUND,),
+        handler=ledger.get_hour,
     ),
     Endpoint(
         method="GET",
@@ -199,7 +224,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
         method="GET",
         path="/v1/status",
-        summary="Health of the store and the registry, and how far the stream has come",
+        summary="Health of the stores, how far the stream has come, and up to when numbers are final",
         params=ads.NoParams,
         body=NoBody,
         answer=status.Status,

@@ -1,12 +1,15 @@
 """Counts of the API itself, for Prometheus."""
 
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from adtally.clock import Clock
+from adtally.errors import StoreUnavailableError
+from adtally.ledger.port import HourState
 from adtally.serve.progress import Progress
+from adtally.serve.standing import LedgerWatch, Standing
 
 STREAM_GAUGES: Final = {
     "adtally_stream_dedup_entries": ("dedup_entries", "Clicks that are remembered to find duplicates of"),
@@ -24,8 +27,9 @@ LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 class Meter:
     """One application's counts, in a registry of its own."""
 
-    def __init__(self, clock: Clock, progress: Progress) -> None:
+    def __init__(self, clock: Clock, progress: Progress, watch: LedgerWatch) -> None:
         self._registry = CollectorRegistry()
+        self._ledger = _LedgerGauges(self._registry, clock, watch)
         self._requests = Counter(
             "adtally_serve_requests", "Answered requests", ["route", "status"], registry=self._registry
         )
@@ -66,9 +70,45 @@ class Meter:
         seconds_of_route.observe(seconds)
 
     def exposition(self) -> bytes:
-        """Give all numbers in Prometheus' text format."""
+        """Give all numbers in Prometheus' text format. Asks the ledger, so it may block."""
+        self._ledger.refresh()
         return generate_latest(self._registry)
 
 
 def _reported(progress: Progress, field: str) -> float:
     return float("nan") if progress.report is None else float(getattr(progress.report, field))
+
+
+class _LedgerGauges:
+    """What the ledger says of all hours; NaN while it does not answer."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Clock, watch: LedgerWatch) -> None:
+        self._clock = clock
+        self._watch = watch
+        hours = Gauge("adtally_ledger_hours", "Hours by the state of their newest line", ["state"], registry=registry)
+        self._hours: dict[HourState, Gauge] = {state: hours.labels(state) for state in get_args(HourState)}
+        self._missing = Gauge(
+            "adtally_ledger_missing", "Numbers that edges gave and that are not in the lake", registry=registry
+        )
+        self._difference = Gauge(
+            "adtally_ledger_difference", "Sum of what the newest lines of all hours corrected", registry=registry
+        )
+        self._final_age_s = Gauge(
+            "adtally_ledger_final_age_seconds",
+            "From final_through, before which everything is final, to now; NaN before the first line",
+            registry=registry,
+        )
+
+    def refresh(self) -> None:
+        """Take the ledger's numbers."""
+        try:
+            standing: Standing | None = self._watch.look()
+        except StoreUnavailableError:
+            standing = None
+        for state, gauge in self._hours.items():
+            gauge.set(float("nan") if standing is None else standing.hours.get(state, 0))
+        self._missing.set(float("nan") if standing is None else standing.missing)
+        self._difference.set(float("nan") if standing is None else standing.difference)
+        through_ms = None if standing is None else standing.finality.final_through_ms
+        age_s = float("nan") if through_ms is None else max(0, self._clock.now_ms() - through_ms) / 1000
+        self._final_age_s.set(age_s)

@@ -11,7 +11,9 @@ from adtally.event import DEVICES
 from adtally.olap.port import USERS_METHOD, USERS_STANDARD_ERROR, AggregateQuery
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import Download, NoBody
+from adtally.serve.finality import Status
 from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
+from adtally.serve.reading import Reading, read_ledger
 from adtally.serve.table_csv import csv_file
 from adtally.serve.values import rfc3339
 
@@ -38,7 +40,9 @@ class MetricsRow(msgspec.Struct, frozen=True, kw_only=True):
     device: str | UnsetType = UNSET
     clicks: int
     unique_users: int
-    status: Literal["provisional", "final"]
+    status: Status
+    revision: int
+    """Rises each time that a correction changes final numbers; 0 before the first recount."""
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -76,14 +80,15 @@ def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
     # Before the tables are read: what comes in meanwhile may be seen, but is not promised.
     as_of_ms = call.services.progress.as_of_ms
-    rows = _rows(call, found, tenant)
+    reading = read_ledger(call)
+    rows = _rows(call, reading, found, tenant)
     clicks = sum(row.clicks for row in rows)
     answer = Metrics(
         ad_id=asked.ad_id,
         metrics=rows,
-        totals=Totals(clicks, min(clicks, _unique_users(call, found, tenant))),
+        totals=Totals(clicks, min(clicks, _unique_users(call, reading, found, tenant))),
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
-        final_through=None,
+        final_through=reading.final_through,
         granularity=asked.granularity,
         timezone=asked.timezone.key,
         unique_users_method=USERS_METHOD,
@@ -92,30 +97,30 @@ def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     return _as_csv(answer) if asked.format == "csv" else answer
 
 
-def _rows(call: Call[MetricsParams, NoBody], found: Buckets, tenant: str) -> list[MetricsRow]:
-    by_device = bool(call.params.group_by)
-    cells = _cells(call, found, tenant)
+def _rows(call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str) -> list[MetricsRow]:
+    cells = _cells(call, reading, found, tenant)
+    devices: list[str | UnsetType] = [UNSET]
+    if call.params.group_by:
+        devices = [*DEVICES, *sorted({str(group[1]) for group in cells} - {*DEVICES})]
     stamps = timestamps(found, call.params.timezone)
-    if not by_device:
-        return [
-            MetricsRow(timestamp=stamp, clicks=clicks, unique_users=users, status="provisional")
-            for stamp, (clicks, users) in zip(
-                stamps, (cells.get((index,), (0, 0)) for index in range(len(stamps))), strict=True
-            )
-        ]
-    devices = [*DEVICES, *sorted({str(group[1]) for group in cells} - {*DEVICES})]
     rows = []
-    for index, stamp in enumerate(stamps):
+    for index, (stamp, said) in enumerate(zip(stamps, reading.of_buckets(found.edges_ms), strict=True)):
         for device in devices:
-            clicks, users = cells.get((index, device), (0, 0))
-            rows.append(
-                MetricsRow(timestamp=stamp, device=device, clicks=clicks, unique_users=users, status="provisional")
+            clicks, users = cells.get((index,) if device is UNSET else (index, device), (0, 0))
+            row = MetricsRow(
+                timestamp=stamp,
+                device=device,
+                clicks=clicks,
+                unique_users=users,
+                status=said.status,
+                revision=said.revision,
             )
+            rows.append(row)
     return rows
 
 
 def _cells(
-    call: Call[MetricsParams, NoBody], found: Buckets, tenant: str
+    call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str
 ) -> dict[tuple[str | int, ...], tuple[int, int]]:
     """Give clicks and users by bucket index and, if asked for, device."""
     if not found.starts_ms:
@@ -127,19 +132,22 @@ def _cells(
         measures=("clicks", "users"),
         ad_ids=(call.params.ad_id,),
         outcomes=("counted",),
+        sources=reading.sources_of_buckets(found, call.params.granularity, call.params.timezone),
     )
     return {row.group: (row.clicks, row.users) for row in call.services.reader.aggregate(query)}
 
 
-def _unique_users(call: Call[MetricsParams, NoBody], found: Buckets, tenant: str) -> int:
+def _unique_users(call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str) -> int:
     if not found.starts_ms:
         return 0
+    whole = (found.edges_ms[0], found.edges_ms[-1])
     query = AggregateQuery(
         tenant=tenant,
-        edges_ms=(found.edges_ms[0], found.edges_ms[-1]),
+        edges_ms=whole,
         measures=("clicks", "users"),
         ad_ids=(call.params.ad_id,),
         outcomes=("counted",),
+        sources=reading.sources(whole),
     )
     return sum(row.users for row in call.services.reader.aggregate(query))
 
@@ -151,7 +159,7 @@ def timestamps(found: Buckets, zone: ZoneInfo) -> list[str]:
 
 def _as_csv(answer: Metrics) -> Download:
     by_device = any(row.device is not UNSET for row in answer.metrics)
-    header = ["ad_id", "timestamp", *(["device"] if by_device else []), "clicks", "unique_users", "status"]
+    header = ["ad_id", "timestamp", *(["device"] if by_device else []), "clicks", "unique_users", "status", "revision"]
     rows = (
         [
             answer.ad_id,
@@ -160,6 +168,7 @@ def _as_csv(answer: Metrics) -> Download:
             row.clicks,
             row.unique_users,
             row.status,
+            row.revision,
         ]
         for row in answer.metrics
     )

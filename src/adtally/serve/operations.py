@@ -26,7 +26,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 def operations_routes(ready: Callable[[], list[str]], meter: Meter, pool: Pool, *, metrics_public: bool) -> list[Route]:
-    """Give the routes below /-/. `ready` runs in a thread of `pool`."""
+    """Give the routes below /-/. What asks stores runs in a thread of `pool`."""
 
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -39,7 +39,7 @@ def operations_routes(ready: Callable[[], list[str]], meter: Meter, pool: Pool, 
     async def metrics(request: Request) -> Response:
         if not (metrics_public or _is_loopback(request)):
             raise ForbiddenError("only this machine may read these: set serve.metrics_public to allow others")
-        return Response(meter.exposition(), media_type=METRICS_TYPE)
+        return Response(await pool.run(meter.exposition), media_type=METRICS_TYPE)
 
     return [Route("/-/healthz", healthz), Route("/-/readyz", readyz), Route("/-/metrics", metrics)]
 

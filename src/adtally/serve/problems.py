@@ -6,7 +6,14 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from adtally.errors import ConflictError, InvalidValueError, LogError, NotFoundError, StoreUnavailableError
+from adtally.errors import (
+    ConflictError,
+    InvalidValueError,
+    LogError,
+    NoLongerKeptError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from adtally.serve.auth import ForbiddenError, UnauthenticatedError
 from adtally.serve.body import TooLargeError
 from adtally.serve.ratelimit import RateLimitedError
@@ -42,6 +49,12 @@ NOT_FOUND: Final = Kind(
 METHOD: Final = Kind("method-not-allowed", 405, "Method not allowed", "The `Allow` header names the methods.")
 CONFLICT: Final = Kind("conflict", 409, "Contradicts what is stored", "Read what is stored, and change that.")
 TOO_LARGE: Final = Kind("too-large", 413, "The request is too large", "Send less at a time.")
+NO_LONGER_KEPT: Final = Kind(
+    "no-longer-kept",
+    422,
+    "Retention has removed this",
+    "`detail` names the finest granularity that is still there, and from when on finer ones are.",
+)
 RATE_LIMITED: Final = Kind(
     "rate-limited", 429, "Too many requests", "Wait for the seconds that the `Retry-After` header says."
 )
@@ -63,12 +76,14 @@ KINDS: Final = (
     METHOD,
     CONFLICT,
     TOO_LARGE,
+    NO_LONGER_KEPT,
     RATE_LIMITED,
     INTERNAL,
     UNAVAILABLE,
 )
 
 _KIND_OF_ERROR: Final[tuple[tuple[type[Exception], Kind], ...]] = (
+    (NoLongerKeptError, NO_LONGER_KEPT),
     (InvalidValueError, INVALID),
     (UnauthenticatedError, UNAUTHENTICATED),
     (ForbiddenError, FORBIDDEN),

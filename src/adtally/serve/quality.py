@@ -10,7 +10,9 @@ from adtally.event import VERDICTS
 from adtally.olap.port import AggregateQuery
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
+from adtally.serve.finality import Status
 from adtally.serve.ranges import AdId, AdvertiserId, End, Start, whole_minutes
+from adtally.serve.reading import read_ledger
 from adtally.serve.values import rfc3339
 
 
@@ -31,6 +33,9 @@ class Quality(msgspec.Struct, frozen=True):
     duplicate: int
     invalid: Annotated[dict[str, int], Meta(description="By reason: head, prefetch, bot, paused_ad.")]
     as_of: str | None
+    final_through: str | None
+    status: Status
+    revision: int
 
 
 def get_quality(call: Call[QualityParams, NoBody]) -> Quality:
@@ -44,14 +49,19 @@ def get_quality(call: Call[QualityParams, NoBody]) -> Quality:
         tenant = call.caller.visible_ad(asked.ad_id, registry).advertiser_id
     span = whole_minutes(asked.start, asked.end, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
+    reading = read_ledger(call)
+    edges_ms = (span.start_ms, span.end_ms)
     query = AggregateQuery(
         tenant=tenant,
-        edges_ms=(span.start_ms, span.end_ms),
+        edges_ms=edges_ms,
         group_by=("outcome",),
         ad_ids=() if asked.ad_id is None else (asked.ad_id,),
+        sources=reading.sources(edges_ms),
     )
     found = {str(row.group[0]): row.clicks for row in call.services.reader.aggregate(query)}
     received = sum(found.values())
     counted, duplicate = found.pop("counted", 0), found.pop("duplicate", 0)
     invalid = {verdict: 0 for verdict in VERDICTS if verdict != "ok"} | found
-    return Quality(received, counted, duplicate, invalid, None if as_of_ms is None else rfc3339(as_of_ms))
+    (said,) = reading.of_buckets(edges_ms)
+    as_of = None if as_of_ms is None else rfc3339(as_of_ms)
+    return Quality(received, counted, duplicate, invalid, as_of, reading.final_through, said.status, said.revision)

@@ -11,8 +11,10 @@ from adtally.errors import InvalidValueError
 from adtally.olap.port import AggregateQuery, AggregateRow
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody, Streamed
+from adtally.serve.finality import BucketFinality, Status
 from adtally.serve.metrics import timestamps
 from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
+from adtally.serve.reading import read_ledger
 from adtally.serve.values import rfc3339
 
 ROWS_MAX: Final = 1_000_000
@@ -45,12 +47,15 @@ class SeriesRow(msgspec.Struct, frozen=True, kw_only=True):
     device: str | UnsetType = UNSET
     clicks: int
     unique_users: int
+    status: Status
+    revision: int
 
 
 class Series(msgspec.Struct, frozen=True):
     """Rows by time and then by group. What has no clicks is absent."""
 
     as_of: str | None
+    final_through: str | None
     series: list[SeriesRow]
 
 
@@ -63,6 +68,7 @@ def get_series(call: Call[SeriesParams, NoBody]) -> Streamed:
     span = whole_minutes(asked.start, asked.end, call.now_ms, asked.granularity, asked.timezone)
     found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
+    reading = read_ledger(call)
     rows: Sequence[AggregateRow] = ()
     if found.starts_ms:
         query = AggregateQuery(
@@ -73,26 +79,31 @@ def get_series(call: Call[SeriesParams, NoBody]) -> Streamed:
             ad_ids=() if asked.ad_id is None else (asked.ad_id,),
             outcomes=("counted",),
             limit=ROWS_MAX + 1,
+            sources=reading.sources_of_buckets(found, asked.granularity, asked.timezone),
         )
         rows = call.services.reader.aggregate(query)
     if len(rows) > ROWS_MAX:
         raise InvalidValueError("end", f"the answer has more than {ROWS_MAX:,} rows: ask for less time at once")
     stamps = timestamps(found, asked.timezone)
-    return Streamed(_chunks(None if as_of_ms is None else rfc3339(as_of_ms), rows, stamps, asked.group_by))
+    said = list(zip(stamps, reading.of_buckets(found.edges_ms), strict=True))
+    head = Series(None if as_of_ms is None else rfc3339(as_of_ms), reading.final_through, [])
+    return Streamed(_chunks(head, rows, said, asked.group_by))
 
 
 def _chunks(
-    as_of: str | None, rows: Sequence[AggregateRow], stamps: list[str], group_by: tuple[Group, ...]
+    head: Series, rows: Sequence[AggregateRow], said: list[tuple[str, BucketFinality]], group_by: tuple[Group, ...]
 ) -> Iterator[bytes]:
-    """Give a Series in pieces of CHUNK_ROWS rows."""
+    """Give `head` with `rows` in pieces of CHUNK_ROWS; `said` is each bucket's timestamp and finality."""
     encode = msgspec.json.Encoder().encode
-    yield b'{"as_of":' + encode(as_of) + b',"series":['
+    yield encode(head).removesuffix(b"]}")
     for begin in range(0, len(rows), CHUNK_ROWS):
         part = [
             SeriesRow(
-                timestamp=stamps[int(row.group[0])],
+                timestamp=said[int(row.group[0])][0],
                 clicks=row.clicks,
                 unique_users=row.users,
+                status=said[int(row.group[0])][1].status,
+                revision=said[int(row.group[0])][1].revision,
                 **dict(zip(group_by, map(str, row.group[1:]), strict=True)),
             )
             for row in rows[begin : begin + CHUNK_ROWS]

@@ -22,6 +22,20 @@ class Part(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class LedgerStatus(msgspec.Struct, frozen=True):
+    """What the ledger says of all hours."""
+
+    final_through: str | None
+    """Everything before is final, without a gap; null if nothing is."""
+    last_commit: int
+    open: int
+    """Hours since the ledger's first, the running one included, that are not final."""
+    damaged: int
+    """Hours that lost events which were there: an alarm."""
+    missing: int
+    """Numbers that edges gave and that are not in the lake, of all hours."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The API's view of the system."""
 
@@ -34,6 +48,9 @@ class Status(msgspec.Struct, frozen=True):
     """From `as_of` to now."""
     store: Part
     registry: Part
+    ledger: Part
+    hours: LedgerStatus | None
+    """null if the ledger does not answer."""
     not_ready: list[str]
     stream: StreamReport | None
 
@@ -59,6 +76,8 @@ def get_status(call: Call[NoParams, NoBody]) -> Status:
         lag_ms=None if as_of_ms is None else max(0, call.now_ms - as_of_ms),
         store=_health(lambda: services.reader.aggregate(nothing)),
         registry=_health(services.registry.ping),
+        ledger=_health(services.ledger.ping),
+        hours=_hours(call),
         not_ready=services.ready(),
         stream=services.progress.report,
     )
@@ -67,6 +86,21 @@ def get_status(call: Call[NoParams, NoBody]) -> Status:
 def get_about(call: Call[NoParams, NoBody]) -> About:
     """Answer GET /v1/about."""
     return About(__version__, call.services.click_url)
+
+
+def _hours(call: Call[NoParams, NoBody]) -> LedgerStatus | None:
+    try:
+        standing = call.watch.look()
+    except StoreUnavailableError:
+        return None
+    through_ms = standing.finality.final_through_ms
+    return LedgerStatus(
+        final_through=None if through_ms is None else rfc3339(through_ms),
+        last_commit=standing.commit,
+        open=standing.finality.open_hours(call.now_ms),
+        damaged=standing.hours.get("damaged", 0),
+        missing=standing.missing,
+    )
 
 
 def _health(ask: Callable[[], object]) -> Part:

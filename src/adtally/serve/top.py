@@ -8,7 +8,9 @@ from msgspec import UNSET, Meta, UnsetType
 from adtally.olap.port import AggregateQuery, Dimension, Measure
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
+from adtally.serve.finality import Status
 from adtally.serve.ranges import End, Start, whole_minutes
+from adtally.serve.reading import read_ledger
 from adtally.serve.values import rfc3339
 
 Things = Literal["ads", "campaigns"]
@@ -40,6 +42,9 @@ class Top(msgspec.Struct, frozen=True):
 
     top: list[TopRow]
     as_of: str | None
+    final_through: str | None
+    status: Status
+    revision: int
 
 
 def get_top(call: Call[TopParams, NoBody]) -> Top:
@@ -47,18 +52,23 @@ def get_top(call: Call[TopParams, NoBody]) -> Top:
     asked = call.params
     span = whole_minutes(asked.start, asked.end, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
+    reading = read_ledger(call)
+    edges_ms = (span.start_ms, span.end_ms)
     dimension = _DIMENSIONS[asked.of]
     query = AggregateQuery(
         tenant=call.caller.tenant,
-        edges_ms=(span.start_ms, span.end_ms),
+        edges_ms=edges_ms,
         group_by=(dimension,),
         measures=("clicks", "users"),
         outcomes=("counted",),
         order=asked.by,
         limit=asked.limit,
+        sources=reading.sources(edges_ms),
     )
     rows = [
         TopRow(clicks=row.clicks, unique_users=row.users, **{dimension: str(row.group[0])})
         for row in call.services.reader.aggregate(query)
     ]
-    return Top(rows, None if as_of_ms is None else rfc3339(as_of_ms))
+    (said,) = reading.of_buckets(edges_ms)
+    as_of = None if as_of_ms is None else rfc3339(as_of_ms)
+    return Top(rows, as_of, reading.final_through, said.status, said.revision)

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError
 from adtally.registry.rules import check_id
 from adtally.rfc3339 import parse_rfc3339
@@ -15,10 +16,17 @@ from adtally.rfc3339 import parse_rfc3339
 _EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")
 _UNESCAPED_OFFSET: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}$)")
+_HOUR: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}")
 
 
 class Instant(int):
     """A time, as UTC epoch milliseconds."""
+
+    __slots__ = ()
+
+
+class Hour(int):
+    """A UTC hour, by its start in UTC epoch milliseconds."""
 
     __slots__ = ()
 
@@ -40,6 +48,19 @@ def parse_instant(text: str) -> Instant:
     if at_ms is None:
         raise ValueError(f"{text!r} is no time: give RFC 3339 such as 2026-11-23T10:00:00Z, or epoch seconds")
     return Instant(at_ms)
+
+
+def parse_hour(text: str) -> Hour:
+    """Give a UTC hour from 2026-11-23T10, or from any time in it. Raises ValueError saying what is wrong."""
+    if _HOUR.fullmatch(text):
+        text += ":00:00Z"
+    try:
+        at_ms = parse_instant(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no hour: give 2026-11-23T10 (UTC), or a time such as 2026-11-23T10:00:00Z"
+        ) from None
+    return Hour(at_ms - at_ms % HOUR_MS)
 
 
 def parse_zone(text: str) -> ZoneInfo:
@@ -67,7 +88,12 @@ def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {Instant: parse_instant, ZoneInfo: parse_zone, Id: parse_id}
+PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {
+    Instant: parse_instant,
+    Hour: parse_hour,
+    ZoneInfo: parse_zone,
+    Id: parse_id,
+}
 
 SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     Instant: {
@@ -76,6 +102,7 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
             {"type": "number", "minimum": 946_684_800, "description": "Epoch seconds."},
         ]
     },
+    Hour: {"type": "string", "examples": ["2026-11-23T10"]},
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
     Id: {"type": "string", "minLength": 1, "maxLength": 128},
 }

@@ -20,9 +20,12 @@ from adtally.serve.endpoints import ENDPOINTS
 from adtally.serve.pages import page_routes
 from adtally.serve.progress import Progress
 from adtally.serve.services import Services
+from support.memory_ledger import MemoryLedger
 from support.memory_log import MemoryDeadLetters
 from support.memory_olap import MemoryOlap
 from support.serving import Served, SetClock
+
+SAMPLE = {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T09"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("documents")) as served:
         served.ad("ad_1", "acme")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"\xff", 5)])
+        served.publish("2026-11-23T09:00:00Z")
         yield served
 
 
@@ -87,7 +91,12 @@ def test_answers_have_the_members_that_the_document_says(served: Served) -> None
                 **(span if "start" in names else {}),
             }
             path = endpoint.path
-            for name, value in {"ad_id": "ad_1", "partition": "edge-0", "position": "1"}.items():
+            for name, value in {
+                "ad_id": "ad_1",
+                "partition": "edge-0",
+                "position": "1",
+                "hour": "2026-11-23T09",
+            }.items():
                 path = path.replace(f"{{{name}}}", value)
             answer = served.admin.get(path, params=params).json()
             described = document["paths"][endpoint.path]["get"]["responses"]["200"]
@@ -185,6 +194,7 @@ def test_counts_are_for_this_machine_unless_allowed(tmp_path: Path, address: str
         Services(
             reader=MemoryOlap(),
             registry=registry,
+            ledger=MemoryLedger(),
             clock=SetClock(),
             config=ServeConfig(metrics_public=public),
             progress=Progress(),

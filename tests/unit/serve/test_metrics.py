@@ -28,12 +28,13 @@ def test_the_answer_has_the_form_that_the_design_fixed(served: Served) -> None:
     served.click("ad_1", "bob", "2026-11-23T10:01:10Z")
     served.click("ad_1", "ann", "2026-11-23T10:01:50Z")
     served.progress.update(report(NOW_MS - 1_234))
+    open_still = {"status": "provisional", "revision": 0}
     assert ask(served, "2026-11-23T10:00:00Z", "2026-11-23T10:03:00Z") == {
         "ad_id": "ad_1",
         "metrics": [
-            {"timestamp": "2026-11-23T10:00:00Z", "clicks": 1, "unique_users": 1, "status": "provisional"},
-            {"timestamp": "2026-11-23T10:01:00Z", "clicks": 2, "unique_users": 2, "status": "provisional"},
-            {"timestamp": "2026-11-23T10:02:00Z", "clicks": 0, "unique_users": 0, "status": "provisional"},
+            {"timestamp": "2026-11-23T10:00:00Z", "clicks": 1, "unique_users": 1} | open_still,
+            {"timestamp": "2026-11-23T10:01:00Z", "clicks": 2, "unique_users": 2} | open_still,
+            {"timestamp": "2026-11-23T10:02:00Z", "clicks": 0, "unique_users": 0} | open_still,
         ],
         "totals": {"clicks": 3, "unique_users": 2},
         "as_of": "2026-11-23T12:00:28.766Z",
@@ -159,9 +160,9 @@ def test_csv_says_the_same_and_does_not_start_formulas(served: Served) -> None:
     assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
     assert answer.headers["content-disposition"] == 'attachment; filename="metrics-_1_2.csv"'
     assert list(csv.reader(io.StringIO(answer.text, newline=""))) == [
-        ["ad_id", "timestamp", "clicks", "unique_users", "status"],
-        ["'=1+2", "2026-11-23T10:00:00Z", "1", "1", "provisional"],
-        ["'=1+2", "2026-11-23T10:01:00Z", "0", "0", "provisional"],
+        ["ad_id", "timestamp", "clicks", "unique_users", "status", "revision"],
+        ["'=1+2", "2026-11-23T10:00:00Z", "1", "1", "provisional", "0"],
+        ["'=1+2", "2026-11-23T10:01:00Z", "0", "0", "provisional", "0"],
     ]
     assert answer.text.count("\r\n") == answer.text.count("\n") == 3
 
@@ -169,8 +170,8 @@ def test_csv_says_the_same_and_does_not_start_formulas(served: Served) -> None:
 def test_csv_by_device_has_a_column_for_it(served: Served) -> None:
     more = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T10:01:00Z", "format": "csv", "group_by": "device"}
     lines = served.admin.get("/metrics", params={"ad_id": "ad_1", **more}).text.splitlines()
-    assert lines[0] == "ad_id,timestamp,device,clicks,unique_users,status"
-    assert lines[1] == "ad_1,2026-11-23T10:00:00Z,desktop,0,0,provisional"
+    assert lines[0] == "ad_id,timestamp,device,clicks,unique_users,status,revision"
+    assert lines[1] == "ad_1,2026-11-23T10:00:00Z,desktop,0,0,provisional,0"
 
 
 def test_queries_about_one_ad_name_its_advertiser_whoever_asks(served: Served) -> None:

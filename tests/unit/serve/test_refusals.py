@@ -15,6 +15,8 @@ GOOD: dict[str, dict[str, str]] = {
     "/v1/quality": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/series": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/top": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/ledger": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/ledger/2026-11-23T10": {},
     "/v1/ads": {},
     "/v1/campaigns": {},
     "/v1/advertisers": {},
@@ -41,7 +43,7 @@ BAD_TIMES = [
     ("1790000000000", "looks like milliseconds"),
     ("١٧٩٠٠٠٠٠٠٠", "is no time"),
 ]
-RANGED = ("/metrics", "/v1/quality", "/v1/series", "/v1/top")
+RANGED = ("/metrics", "/v1/quality", "/v1/series", "/v1/top", "/v1/ledger")
 
 TABLE: list[tuple[str, str, str, str]] = [
     *[(path, field, text, reason) for path in RANGED for field in ("start", "end") for text, reason in BAD_TIMES],
@@ -94,6 +96,13 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/v1/deadletters", "after", "edge-0", "is not the `next` of a page"),
     ("/v1/deadletters/edge-0/1", "partition", "edge-1", "is no parameter"),
     ("/v1/deadletters/edge-0/1", "position", "2", "is no parameter"),
+    ("/v1/ledger", "limit", "1001", "not between"),
+    ("/v1/ledger", "after", "ten", "is no time"),
+    ("/v1/ledger/2026-11-23T10", "limit", "0", "not between"),
+    ("/v1/ledger/2026-11-23T10", "after", "-1", "not between 0 and 1000000"),
+    ("/v1/ledger/2026-11-23T10", "commit", "-1", "not between 0 and"),
+    ("/v1/ledger/2026-11-23T10", "commit", "77", "its lines are 1"),
+    ("/v1/ledger/2026-11-23T10", "hour", "2026-11-23T11", "is no parameter"),
     *[(path, "unheard_of", "1", "is no parameter") for path in GOOD],
     ("/v1/ads/ad_1", "ad_id", "ad_2", "is no parameter"),
 ]
@@ -104,11 +113,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with Served(tmp_path_factory.mktemp("refusals")) as served:
         served.ad("ad_1", "acme")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"{}", 5)])
+        served.publish("2026-11-23T10:00:00Z")
         yield served
 
 
-def concrete(path: str) -> str:
-    return path.replace("{ad_id}", "ad_1").replace("{partition}/{position}", "edge-0/1")
+def sample(path: str) -> str:
+    """Give an address with what is served here in the place of its parameters."""
+    for name, value in {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T10"}.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path
 
 
 def assert_refused(answer: httpx.Response, field: str, reason: str) -> None:
@@ -132,7 +145,7 @@ def test_good_values_are_not_refused(served: Served, path: str) -> None:
 
 
 def test_the_table_leaves_no_get_address_out() -> None:
-    in_code = {concrete(endpoint.path) for endpoint in ENDPOINTS if endpoint.method == "GET"}
+    in_code = {sample(endpoint.path) for endpoint in ENDPOINTS if endpoint.method == "GET"}
     assert in_code == GOOD.keys()
 
 
@@ -205,6 +218,13 @@ def test_a_bad_body_is_refused(served: Served, method: str, path: str, body: byt
     assert_refused(served.admin.request(method, path, content=body), field, reason)
 
 
+@pytest.mark.parametrize(
+    "hour", ["yesterday", "2026-11-23", "2026-11-23T10:00", "2026-11-23T24", "2026-13-01T00", "T1"]
+)
+def test_what_is_no_hour_is_refused(served: Served, hour: str) -> None:
+    assert_refused(served.admin.get(f"/v1/ledger/{hour}"), "hour", "is no hour: give 2026-11-23T10 (UTC)")
+
+
 def test_refusals_change_nothing(served: Served) -> None:
     before = served.registry.ad("ad_1")
     served.admin.patch("/v1/ads/ad_1", content=b'{"name": "new", "landing_url": "ftp://x"}')
@@ -215,6 +235,6 @@ def test_every_parameter_of_every_get_address_has_a_bad_value_in_the_table() -> 
     tried = {(path, field) for path, field, _, _ in TABLE}
     for endpoint in ENDPOINTS:
         if endpoint.method == "GET":
-            path = concrete(endpoint.path)
+            path = sample(endpoint.path)
             names = set(endpoint.params.__struct_fields__) - {"after"}
             assert {name for name in names if (path, name) not in tried} == set(), path
