@@ -75,7 +75,7 @@ def held(hours: Hours, minute_ms: int) -> str:
     """Tell of one minute where its numbers are."""
     line = hours.get(minute_ms // HOUR_MS * HOUR_MS)
     if line is None:
-        return "nothing" if hours and minute_ms < min(hours) else "live"
+        return "nothing" if hours and minute_ms < max(hours) else "live"
     return "final" if line.state in ("final", "frozen") or line.revision > 0 else "live"
 
 
@@ -147,7 +147,7 @@ def test_a_bucket_is_final_if_each_of_its_minutes_is(hours: Hours, edges_ms: tup
 def is_settled(hours: Hours, hour_ms: int) -> bool:
     line = hours.get(hour_ms)
     if line is None:
-        return bool(hours) and hour_ms < min(hours)
+        return bool(hours) and hour_ms < max(hours)
     return line.state in ("final", "frozen") or (line.state == "damaged" and line.revision > 0)
 
 

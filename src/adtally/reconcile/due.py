@@ -6,15 +6,12 @@ from typing import Final
 import msgspec
 
 from adtally.buckets import HOUR_MS
-from adtally.ledger.port import HourLine, Ledger, Manifest, Rules
-from adtally.reconcile.port import HourCount
-from adtally.reconcile.publication import Publication
+from adtally.ledger.port import HourLine, Ledger, Rules
+from adtally.reconcile.publication import NO_EVENTS, Publication
 from adtally.reconcile.worklist import DueHour, Hours, day_of, is_due
 
 EMPTY_HOURS_MAX: Final = 35 * 24
 """So far back hours without any event get a line of their own."""
-
-NO_EVENTS: Final = HourCount(Manifest(0, "", 0, ""), {}, 0, ())
 
 
 class Finder:

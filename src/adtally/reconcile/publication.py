@@ -16,6 +16,7 @@ from adtally.reconcile.verdict import judge
 from adtally.reconcile.worklist import DueHour, day_of, month_of
 
 NOTHING: Final = Differences(0, 0, ())
+NO_EVENTS: Final = HourCount(Manifest(0, "", 0, ""), {}, 0, ())
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -64,16 +65,22 @@ class Publication:
 
     def unreadable(self, hour: DueHour, why: str, dry_run: bool) -> HourLine:
         """Note that an hour's files cannot be read; what was published of it stays."""
+        return self._note("damaged", hour, why, dry_run)
+
+    def leave_open(self, hour: DueHour, why: str, dry_run: bool) -> None:
+        """Note that an hour that was never counted could not be counted: its live numbers stay, and it stays due."""
+        if hour.line is None or hour.line.revision == 0:
+            self._note("open", msgspec.structs.replace(hour, fingerprint="never read"), why, dry_run)
+
+    def _note(self, state: HourState, hour: DueHour, why: str, dry_run: bool) -> HourLine:
         line = self._ledger.line(hour.hour_ms)
-        count = HourCount(Manifest(0, "", 0, ""), {}, 0, ())
-        found = _Found(hour, count, line, 0, self._previous(hour.hour_ms, line))
+        found = _Found(hour, NO_EVENTS, line, 0, self._previous(hour.hour_ms, line))
         now_ms = self._clock.now_ms()
-        damaged = found.line(
-            "damaged", NOTHING, Pass("hour", "none", now_ms, dry_run, accept_missing=False, compare=False), now_ms, why
-        )
-        if not dry_run and (line is None or not _says_the_same(line, damaged)):
-            self._ledger.write(damaged)
-        return damaged
+        now = Pass("hour", "none", now_ms, dry_run, accept_missing=False, compare=False)
+        noted = found.line(state, NOTHING, now, now_ms, why)
+        if not dry_run and (line is None or not _says_the_same(line, noted)):
+            self._ledger.write(noted)
+        return noted
 
     def republish(self, hour_ms: int) -> None:
         """Put the staged minutes of an hour in place whose line stands already: the store had lost them."""
@@ -184,19 +191,19 @@ class _Found(msgspec.Struct, frozen=True):
         return old is not None and old.state == "final" and old.manifest == self.count.manifest and self.counted_before
 
     def line(self, state: HourState, differences: Differences, now: Pass, finished_ms: int, note: str) -> HourLine:
-        """Give the hour's new line. A damaged hour keeps the numbers that were published, and its revision."""
+        """Give the hour's new line. An hour that is not final keeps what was published of it, and its revision."""
         published = self.old.revision if self.old is not None else 0
-        damaged = state == "damaged"
-        rises = not damaged and (published == 0 or differences.cells > 0)
+        stays = state != "final"
+        rises = not stays and (published == 0 or differences.cells > 0)
         return HourLine(
             hour_ms=self.hour.hour_ms,
             kind=now.kind,
             state=state,
             revision=published + rises,
-            manifest=self.old.manifest if damaged and self.old is not None and published else self.count.manifest,
+            manifest=self.old.manifest if stays and self.old is not None and published else self.count.manifest,
             files=self.hour.fingerprint,
             previous=self.previous,
-            final=self.previous if damaged and published else _positive(self.count.outcomes),
+            final=self.previous if stays and published else _positive(self.count.outcomes),
             keys_differed=differences.cells,
             difference=differences.events,
             missing=self.missing,

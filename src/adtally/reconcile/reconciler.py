@@ -19,9 +19,9 @@ from adtally.lake.port import Lake
 from adtally.ledger.port import HourLine, Ledger, LineKind, Rules
 from adtally.olap.port import OlapReader, OlapWriter, Span
 from adtally.reconcile.completeness import Completeness, Waits, completeness
-from adtally.reconcile.due import NO_EVENTS, Finder
+from adtally.reconcile.due import Finder
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
-from adtally.reconcile.publication import Pass, Publication
+from adtally.reconcile.publication import NO_EVENTS, Pass, Publication
 from adtally.reconcile.rollups import Rollups
 from adtally.reconcile.worklist import DAY_MS, DueHour, Hours, day_of, hour_of, jobs
 from adtally.telemetry import log
@@ -93,11 +93,10 @@ class Reconciler:
         lost = self._rollups.lost(lines, now_ms) if wanted.verify and not wanted.dry_run else set()
         finder = self._finder(lines)
         end_ms = hour_of(complete.through_ms)
-        if wanted.hour_ms is not None:
-            due, again = ({wanted.hour_ms} if wanted.hour_ms < end_ms else set()), set[int]()
-        else:
-            due = set(finder.due(end_ms))
-            again = lost | finder.whole_days(due | lost, now_ms - self._config.quarter_hour_days * DAY_MS)
+        asked = {wanted.hour_ms} if wanted.hour_ms is not None and wanted.hour_ms < end_ms else set[int]()
+        # Hours get their lines in their order: readers take an hour without one, but with later ones, for empty.
+        due = asked if wanted.dry_run and wanted.hour_ms is not None else asked | set(finder.due(end_ms))
+        again = lost | finder.whole_days(due | lost, now_ms - self._config.quarter_hour_days * DAY_MS)
         work = _Work(wanted, complete, "hour", again, now_ms)
         hours = [finder.hour(hour_ms) for hour_ms in sorted(due | again)]
         done = 0
@@ -181,13 +180,17 @@ class Reconciler:
             # Files that go again and again, an engine that dies: the hours stay due, and a person is told.
             log.error("hours were not recounted", first_ms=group[0].hour_ms, hours=len(group), error=str(error))
             work.failures.append(f"{_named(group)}: {error}")
+            for hour in group:
+                self._publication.leave_open(hour, str(error), work.wanted.dry_run)
             return
         reach("reconcile.recounted")
         self._parts.writer.stage(recounted.files)
         reach("reconcile.staged")
-        compare = work.kind == "second pass" or work.wanted.hour_ms is not None
-        now = Pass(work.kind, recounted.engine, started_ms, work.wanted.dry_run, work.wanted.accept_missing, compare)
         for hour in group:
+            asked = hour.hour_ms == work.wanted.hour_ms
+            compare = asked or work.kind == "second pass"
+            accept = asked and work.wanted.accept_missing
+            now = Pass(work.kind, recounted.engine, started_ms, work.wanted.dry_run, accept, compare)
             self._settle(hour, recounted.hours[hour.hour_ms], now, work)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -208,7 +211,7 @@ class Reconciler:
     def _changed(self, group: Sequence[DueHour], work: "_Work") -> Sequence[DueHour]:
         """Leave out hours whose other files hold the same events, as compaction leaves them: cheaper than counting."""
         counted = all(hour.line is not None and hour.line.state == "final" and hour.files for hour in group)
-        if not counted or work.kind == "second pass" or work.wanted.hour_ms is not None:
+        if not counted or work.kind == "second pass" or any(hour.hour_ms == work.wanted.hour_ms for hour in group):
             return group
         found = self._parts.recounter.manifests(self._job(group))
         changed = []

@@ -1,9 +1,10 @@
 """Which numbers are final: what the ledger's lines say about every hour, and so about every bucket. Pure.
 
-Hours before the ledger's first line are final with revision 0: nothing was ever received there. Hours without a line
-that come later are open. A `damaged` hour with a revision keeps its published numbers and stays final, for the ledger
-tells of the damage; an hour that was published and is open again shows the published numbers as provisional ones, for
-its live minutes may be gone and never knew late events.
+Hours get their lines in their order. So nothing was received in an hour that has none where a later one has: it is
+final with revision 0 (and the ledger need not hold a line for each hour since a click of 2011 was imported). Hours
+behind the last line are open. A `damaged` hour with a revision keeps its published numbers and stays final, for the
+ledger tells of the damage; an hour that was published and is open again shows the published numbers as provisional
+ones, for its live minutes may be gone and never knew late events.
 """
 
 from bisect import bisect_right
@@ -103,7 +104,7 @@ def finality_of(newest: Mapping[int, LineSummary]) -> Finality:
     runs = [_run(BEGINNING_MS, first_ms, "nothing")]
     for hour_ms in sorted(newest):
         if runs[-1].end_ms < hour_ms:
-            runs.append(_run(runs[-1].end_ms, hour_ms, "live"))
+            runs.append(_run(runs[-1].end_ms, hour_ms, "nothing"))
         hour = _said(newest[hour_ms])
         before = runs[-1]
         if (before.status, before.held, before.revision) == (hour.status, hour.held, hour.revision):

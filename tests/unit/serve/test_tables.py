@@ -91,7 +91,7 @@ def test_a_day_or_month_that_is_not_built_comes_from_below() -> None:
 
 
 def test_open_hours_come_from_live_and_split_the_day_that_holds_them() -> None:
-    settled = finality(*[("final", 1)] * 5, None, *[("final", 1)] * 4, ("open", 0), ("damaged", 0), ("frozen", 2))
+    settled = finality(*[("final", 1)] * 5, ("open", 0), *[("final", 1)] * 4, ("open", 0), ("damaged", 0), ("frozen", 2))
     found = plan(
         edges("2026-11-23T00:00:00Z", "2026-11-23T14:00:00Z"), settled, {"day": days("2026-11-23", "2026-11-24")}
     )
@@ -142,8 +142,8 @@ def test_a_bucket_is_final_only_if_all_of_it_is_and_it_is_over() -> None:
 
 def test_open_hours_are_counted_up_to_the_running_one() -> None:
     settled = finality(("final", 1), None, ("open", 0), ("final", 1))
-    assert settled.open_hours(ms("2026-11-23T05:30:00Z")) == 4
-    assert settled.open_hours(ms("2026-11-23T02:00:00Z")) == 2
+    assert settled.open_hours(ms("2026-11-23T05:30:00Z")) == 3
+    assert settled.open_hours(ms("2026-11-23T02:00:00Z")) == 1
     assert settled.open_hours(ms("2026-11-22T02:00:00Z")) == 0
 
 
@@ -177,6 +177,6 @@ def test_runs_adjoin_and_cover_all_times() -> None:
     runs = finality(("final", 1), ("final", 1), None, ("open", 0), ("final", 2)).runs
     assert [a.end_ms for a, _ in pairwise(runs)] == [b.start_ms for _, b in pairwise(runs)]
     assert [(run.status, run.held, run.revision) for run in runs] == [
-        ("final", "nothing", 0), ("final", "final", 1), ("provisional", "live", 0), ("final", "final", 2),
-        ("provisional", "live", 0),
+        ("final", "nothing", 0), ("final", "final", 1), ("final", "nothing", 0), ("provisional", "live", 0),
+        ("final", "final", 2), ("provisional", "live", 0),
     ]  # fmt: skip
