@@ -26,8 +26,8 @@ CLIENTS = {
     "httpx": ("cli/target.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
-    "starlette": ("serve/", "wiring.py"),
-    "uvicorn": ("wiring.py",),
+    "starlette": ("serve/", "wiring/"),
+    "uvicorn": ("wiring/",),
 }
 """Clients of servers and stores, and the files (or folders) of src/adtally that may import them."""
 

@@ -168,6 +168,9 @@ class PlainRecounter:
         hours = self.recount(job).hours
         return {hour: structs.replace(counted, outcomes={}) for hour, counted in hours.items()}
 
+    def close(self) -> None:
+        pass
+
 
 FINAL_SCHEMA = pa.schema(
     [

@@ -20,10 +20,13 @@ COMMANDS: Final = {
     "status": "Show every part's health, lag and position.",
     "load": "Send open-loop traffic and write down the truth about it.",
     "verify": "Compare what was counted with what was sent.",
+    "reconcile": "Recount what is complete, now.",
+    "rebuild": "Make the OLAP store anew from the lake.",
     "config": "Show or check the configuration.",
     "doctor": "Find out what is wrong, and what to do.",
     "edge": "Run one edge worker.",
     "stream": "Run the stream.",
+    "archiver": "Run the archiver.",
     "serve": "Run the API and the store.",
     "version": "Show the version.",
 }

@@ -16,3 +16,16 @@ def file_progress(file: Path) -> Iterator[Callable[[int, str], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(file.name, total=file.stat().st_size)
         yield lambda done, word: progress.update(task, completed=done, description=word)
+
+
+@contextmanager
+def hours_bar() -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows how many hours are done, and of how many."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("hours", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)

@@ -7,6 +7,7 @@ from typing import Any, Final, Unpack
 import click
 import msgspec
 
+from adtally.cli.progress import hours_bar
 from adtally.cli.tables import plural, print_table
 from adtally.cli.target import ApiClient, Where, resolve, target_options
 
@@ -45,17 +46,11 @@ def command(hour: str | None, dry_run: bool, accept_missing: bool, as_json: bool
 
 def follow(client: ApiClient, state: dict[str, Any]) -> dict[str, Any]:
     """Wait until a request has ended, with a progress bar on a terminal; give its last state."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("hours"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(state["state"], total=None)
+    with hours_bar() as show_hours:
         while state["state"] not in ENDED:
             time.sleep(POLL_S)
             state = client.get(f"/v1/reconcile/{state['number']}")
-            total = state["hours_total"] or None
-            bar.update(task, description=state["state"], completed=state["hours_done"], total=total)
+            show_hours(state["hours_done"], state["hours_total"])
     return state
 
 

@@ -62,15 +62,27 @@ def run_store(folder: DataFolder, config: Config) -> None:
 
 def run_stream(folder: DataFolder, config: Config) -> None:
     """Run the stream until SIGTERM, beside a store that runs on the same folder. Raises StoreUnavailableError."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = _until_signal()
     deadline_s = SYSTEM_CLOCK.monotonic_s() + INTAKE_WAIT_S_MAX
     while (intake := _intake(folder)) is None:
         if stop.wait(0.1) or SYSTEM_CLOCK.monotonic_s() > deadline_s:
             raise StoreUnavailableError(f"no store runs on {folder.root}: start `adtally serve` first")
     started = lambda: log.info("the stream is ready")  # noqa: E731 - as short as what it passes
-    wiring.run_counter_role(folder, config, intake.url, intake.token, stop, started, _nobody)
+    wiring.run_counter_role(folder, config, intake.url, intake.token, stop, started, _nobody, archive=False)
+
+
+def run_archiver(folder: DataFolder, config: Config) -> None:
+    """Run the archiver until SIGTERM. Raises PositionGoneError."""
+    started = lambda: log.info("the archiver is ready")  # noqa: E731 - as short as what it passes
+    wiring.run_archiver_role(folder, config, _until_signal(), started)
+
+
+def _until_signal() -> threading.Event:
+    """Give an event that SIGTERM or Ctrl-C sets."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    return stop
 
 
 def _intake(folder: DataFolder) -> Intake | None:

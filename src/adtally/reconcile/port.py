@@ -57,3 +57,7 @@ class Recounter(Protocol):
     def manifests(self, job: RecountJob) -> Mapping[int, HourCount]:
         """Give, cheaper than by counting, which events the hours hold: `outcomes` is empty. Raises as `recount`."""
         ...
+
+    def close(self) -> None:
+        """Break off what is under way, from any thread: it raises RecountError. A later job is done all the same."""
+        ...

@@ -5,7 +5,7 @@ from typing import Any, Final
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, series, status, top
+from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
@@ -220,6 +220,31 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         pool="registry",
         refusals=(NOT_FOUND,),
         handler=deadletters.get_letter,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/reconcile",
+        summary="Recount what is complete, now",
+        description="First the archiver passes what the log holds. The answer tells the request's number; ask for it.",
+        params=ads.NoParams,
+        body=reconcile.ReconcileWanted,
+        answer=reconcile.ReconcileState,
+        status=202,
+        who="admin",
+        pool="changes",
+        handler=reconcile.post_reconcile,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/reconcile/{number}",
+        summary="What has become of a request to recount",
+        params=reconcile.RequestParams,
+        body=NoBody,
+        answer=reconcile.ReconcileState,
+        who="admin",
+        pool="registry",
+        refusals=(NOT_FOUND,),
+        handler=reconcile.get_reconcile,
     ),
     Endpoint(
         method="GET",

@@ -6,15 +6,14 @@ import msgspec
 from msgspec import Meta
 
 from adtally.buckets import HOUR_MS
-from adtally.errors import InvalidValueError
+from adtally.errors import InvalidValueError, StoreUnavailableError
 from adtally.ledger.port import HourLine, HourState
 from adtally.reconcile.loop import ReconcileLoop, Request
 from adtally.reconcile.reconciler import Wanted
 from adtally.serve.ads import NoParams
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
-from adtally.serve.hours import parse_hour
-from adtally.serve.values import rfc3339
+from adtally.serve.values import parse_hour, rfc3339
 
 
 class ReconcileWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +71,10 @@ def post_reconcile(call: Call[NoParams, ReconcileWanted]) -> ReconcileState:
     asked = call.body
     if asked.accept_missing and asked.hour is None:
         raise InvalidValueError("accept_missing", "needs an hour: whoever gives events up must name which")
-    hour_ms = None if asked.hour is None else parse_hour(asked.hour)
+    try:
+        hour_ms = None if asked.hour is None else int(parse_hour(asked.hour))
+    except ValueError as error:
+        raise InvalidValueError("hour", str(error)) from None
     if hour_ms is not None and hour_ms + HOUR_MS > call.now_ms:
         raise InvalidValueError("hour", f"{asked.hour} has not ended yet")
     return _told(_loop(call).request(Wanted(hour_ms, asked.dry_run, asked.accept_missing)))
@@ -84,7 +86,8 @@ def get_reconcile(call: Call[RequestParams, NoBody]) -> ReconcileState:
 
 
 def _loop(call: Call[NoParams, ReconcileWanted] | Call[RequestParams, NoBody]) -> ReconcileLoop:
-    assert call.services.reconciling is not None, "the application was built without a reconciler"
+    if call.services.reconciling is None:
+        raise StoreUnavailableError("no reconciler runs beside this server")
     return call.services.reconciling
 
 

@@ -9,6 +9,7 @@ from adtally.config import ReconcileConfig, ServeConfig
 from adtally.history.letters import LetterDesk
 from adtally.ledger.port import Ledger
 from adtally.olap.port import OlapReader
+from adtally.reconcile.loop import ReconcileLoop
 from adtally.registry.port import Registry
 from adtally.serve.progress import Progress
 
@@ -27,5 +28,7 @@ class Services(msgspec.Struct, frozen=True):
     """Gives the reasons why the API should not be sent requests now; none if it is ready. May block."""
     reconcile: ReconcileConfig = ReconcileConfig()
     """For how long final minutes and quarter hours are kept."""
+    reconciling: ReconcileLoop | None = None
+    """Makes passes; None in an application that has no reconciler beside it."""
     click_url: str | None = None
     """Where the edges answer, for the page's example of a click."""

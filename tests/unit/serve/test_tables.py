@@ -91,7 +91,9 @@ def test_a_day_or_month_that_is_not_built_comes_from_below() -> None:
 
 
 def test_open_hours_come_from_live_and_split_the_day_that_holds_them() -> None:
-    settled = finality(*[("final", 1)] * 5, ("open", 0), *[("final", 1)] * 4, ("open", 0), ("damaged", 0), ("frozen", 2))
+    settled = finality(
+        *[("final", 1)] * 5, ("open", 0), *[("final", 1)] * 4, ("open", 0), ("damaged", 0), ("frozen", 2)
+    )
     found = plan(
         edges("2026-11-23T00:00:00Z", "2026-11-23T14:00:00Z"), settled, {"day": days("2026-11-23", "2026-11-24")}
     )

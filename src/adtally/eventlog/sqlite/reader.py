@@ -109,6 +109,19 @@ class SqliteLogReader:
         except apsw.Error as error:
             raise LogError(f"{self._root / COMMITS}: positions cannot be committed: {error}") from error
 
+    def forget(self) -> None:
+        """Forget where this reader would restart: it will begin with what the log still holds. Raises LogError."""
+        if not (self._root / COMMITS).exists():
+            return
+        try:
+            connection = _commits(self._root, self._vfs)
+            try:
+                connection.execute("DELETE FROM position WHERE reader = ?", (self._name,))
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            raise LogError(f"{self._root / COMMITS}: positions cannot be forgotten: {error}") from error
+
     def close(self) -> None:
         """Let go of all files."""
         for _, connection in self._open.values():
