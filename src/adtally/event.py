@@ -19,7 +19,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One recorded request, as one JSON object in the log.
 
     `(edge_id, seq)` is its identity: `edge_id` is random and new at each start of an edge worker, `seq` counts from 1
-    without gaps. `ts_ms` is UTC epoch milliseconds and never decreases within an `edge_id`. `ip_prefix` is the IPv4 /24
+    without gaps. `ts_ms` is UTC epoch milliseconds and never decreases within an `edge_id`, but for imported history,
+    where `edge_id` and `seq` follow from the file and the row, and times are as they come. `ip_prefix` is the IPv4 /24
     or IPv6 /48 of the client, never the whole address.
     """
 
@@ -40,7 +41,10 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Opening(msgspec.Struct, frozen=True, tag="opening", tag_field="record"):
-    """First record of a log partition's new segment: no later event of `edge_id` is older than `ts_ms`."""
+    """First record of a log partition's new segment: no later event of `edge_id` is older than `ts_ms`.
+
+    In a partition of imports (eventlog/port.py) `ts_ms` is the time of the import, and its events are older.
+    """
 
     edge_id: str
     ts_ms: int

@@ -11,11 +11,14 @@ from adtally.event import Closing
 from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, DeadLetter, Partition, Position
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.folder import DataFolder
+from adtally.registry.port import Ad
+from adtally.wiring import open_registry
 from support.embedded import Embedded, wait_for
 from support.import_log import read_log
 
-ADS = "ad_id,advertiser_id,landing_url\nad_1,adv_1,https://shop.example/\n"
-ROWS = 20_000
+ROWS = 5_000
+DEADLINE_S = 30
 
 pytestmark = pytest.mark.system
 
@@ -40,29 +43,32 @@ def live_clicks(system: Embedded) -> int:
 
 def test_an_import_holds_nobody_up_and_shows_in_no_live_number(tmp_path: Path) -> None:
     system = Embedded(tmp_path / "data")
-    (tmp_path / "ads.csv").write_text(ADS)
-    system.command("ads", "import", str(tmp_path / "ads.csv"))
+    folder = DataFolder(system.folder)
+    folder.prepare()
+    registry = open_registry(folder)
+    registry.upsert_ads([Ad("ad_1", "adv_1", "https://shop.example/")])
+    registry.close()
     # Younger than the lateness: by their times alone a stream would count them.
     now_ms = time.time_ns() // 1_000_000
     rows = "".join(f"{now_ms - 60_000 + n % 1_000},ad_1,past-{n}\n" for n in range(ROWS))
     (tmp_path / "history.csv").write_text("ts,ad_id,user_id\n" + rows)
-    log = system.folder / "log"
+    log = folder.log
     log.mkdir()
     # An import that goes on while the system starts.
     writer = SqliteLogWriter.open(log, IMPORTS, "import-x", 1, 1 << 20)
     system.start()
     try:
         click(system, "a")
-        wait_for(lambda: live_clicks(system) == 1, 10, "a click is counted beside an import that goes on")
+        wait_for(lambda: live_clicks(system) == 1, DEADLINE_S, "a click is counted beside an import that goes on")
         writer.close(Closing("import-x", 0, 2, retired=True), 2)
         system.command("import", str(tmp_path / "history.csv"))
         assert len(read_log(log).events) == ROWS
         click(system, "b")
-        wait_for(lambda: live_clicks(system) >= 2, 10, "a click after the import is counted")
+        wait_for(lambda: live_clicks(system) >= 2, DEADLINE_S, "a click after the import is counted")
         assert live_clicks(system) == 2
 
         found = read_log(log).events[0]
-        letters = SqliteDeadLetters(system.folder / "deadletters.db")
+        letters = SqliteDeadLetters(folder.dead_letters)
         letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"{", now_ms)])
         letters.close()
         (tmp_path / "mended").write_text(
@@ -72,7 +78,7 @@ def test_an_import_holds_nobody_up_and_shows_in_no_live_number(tmp_path: Path) -
         system.command("deadletters", "replay", "edge-0", "1", "--payload", str(tmp_path / "mended"))
         assert [event.user_id for event in read_log(log, REPLAYED_LETTERS).events] == ["u"]
         click(system, "c")
-        wait_for(lambda: live_clicks(system) >= 3, 10, "a click after the replay is counted")
+        wait_for(lambda: live_clicks(system) >= 3, DEADLINE_S, "a click after the replay is counted")
         assert live_clicks(system) == 3
     finally:
         assert system.stop() == 0

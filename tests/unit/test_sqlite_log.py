@@ -8,12 +8,11 @@ import pytest
 
 from adtally.errors import LogError, PositionGoneError
 from adtally.event import Closing, Event, Lost, decode_control, decode_event_lines, encode_event
-from adtally.eventlog.port import BEGINNING, Partition, Position, Record, is_import
+from adtally.eventlog.port import BEGINNING, Partition, Position, Record
 from adtally.eventlog.sqlite.janitor import checkpoint_finished, remove_expired
 from adtally.eventlog.sqlite.reader import SqliteLogReader
-from adtally.eventlog.sqlite.segment import Place, segment_numbers, segment_path
+from adtally.eventlog.sqlite.segment import segment_numbers, segment_path
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
-from adtally.wiring import declared_readers
 from support.disk import SimulatedDisk
 
 P = Partition("edge-0")
@@ -67,6 +66,17 @@ def test_of_a_batch_with_records_a_failed_sync_leaves_nothing(tmp_path: Path, di
     records = read_all(SqliteLogReader(tmp_path, "r", vfs=disk.name))
     assert seqs(records) == [3]
     assert [decode_control(r.payload) for r in records if r.kind == "control"][1:] == [Lost("e1", 4, 4, 2_000)]
+
+
+def test_a_batch_with_records_is_one_transaction(
+    tmp_path: Path, disk: SimulatedDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SqliteLogWriter.open(tmp_path, P, "e1", 500, BIG, vfs=disk.name)
+    synced: list[str] = []
+    monkeypatch.setattr(SimulatedDisk, "note_sync", lambda _, path: synced.append(path))
+    writer.append_together([event(1)], [Lost("e1", n, n, 2_000) for n in range(2, 20)], 2_000)
+    writer.close(None, 3_000)
+    assert len(synced) == 1
 
 
 def test_what_a_failed_sync_left_in_the_wal_stays_void_after_a_recovery(tmp_path: Path, disk: SimulatedDisk) -> None:
@@ -232,20 +242,6 @@ def test_nothing_is_removed_before_its_time(tmp_path: Path) -> None:
     assert remove_expired(tmp_path, lambda _: ("stream",), before_ms=1_000) == [segment_path(tmp_path / P, 1)]
 
 
-def test_a_partition_is_held_by_its_own_readers_alone(tmp_path: Path) -> None:
-    """The stream never reads imports, so they must not wait for it."""
-    imports = Partition("import-0")
-    for partition in (P, imports):
-        writer = SqliteLogWriter.open(tmp_path, partition, "e1", 500, 1)
-        for seq in (1, 2):
-            writer.append([event(seq)], 1_000)
-        writer.close(None, 3_000)
-        last = segment_numbers(tmp_path / partition)[-1]
-        SqliteLogReader(tmp_path, "archiver").commit({partition: Place(last, 1, 0).position()})
-    removed = remove_expired(tmp_path, declared_readers, before_ms=BIG)
-    assert {path.parent.name for path in removed} == {imports}
-
-
 def test_a_folder_is_synced_only_for_what_was_removed_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     positions = _three_segments(tmp_path)
     SqliteLogWriter.open(tmp_path, Partition("edge-1"), "e1", 500, 1).close(None, 3_000)
@@ -254,13 +250,6 @@ def test_a_folder_is_synced_only_for_what_was_removed_from_it(tmp_path: Path, mo
     monkeypatch.setattr("adtally.eventlog.sqlite.janitor.sync_folder", synced.append)
     assert remove_expired(tmp_path, lambda _: ("stream",), before_ms=BIG)
     assert synced == [tmp_path / P]
-
-
-def test_a_reader_shows_only_the_partitions_that_it_wants(tmp_path: Path) -> None:
-    for name in ("edge-0", "import-0"):
-        SqliteLogWriter.open(tmp_path, Partition(name), "e1", 500, BIG).close(None, 600)
-    assert SqliteLogReader(tmp_path, "r", wanted=lambda partition: not is_import(partition)).partitions() == [P]
-    assert SqliteLogReader(tmp_path, "r").partitions() == [P, "import-0"]
 
 
 def test_a_position_that_was_removed_stops_its_reader(tmp_path: Path) -> None:
