@@ -170,6 +170,14 @@ def test_what_is_published_is_one_part_a_partition(store: ChdbStore, tmp_path: P
     ]
 
 
+def test_merged_parts_of_final_tables_are_synced_and_compressed_well(store: ChdbStore) -> None:
+    made = store._run("SELECT create_table_query FROM system.tables WHERE match(name, '_final(_staging)?$')")
+    assert len(made) == 8
+    for (statement,) in made:
+        for setting in ("min_rows_to_fsync_after_merge = 1", "fsync_part_directory = 1", "codec = 'ZSTD(3)'"):
+            assert setting in statement
+
+
 @pytest.mark.parametrize("name", ["a*b", "a?", "{a,b}", "a::b"])
 def test_a_path_that_chdb_would_take_for_a_pattern_is_refused(store: ChdbStore, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
