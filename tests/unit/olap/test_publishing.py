@@ -135,6 +135,25 @@ def test_a_publisher_killed_at_any_step_leaves_what_a_repeat_makes_right(
     store.close()
 
 
+def test_a_publisher_killed_where_it_linked_the_days_other_hours_is_made_right_by_a_repeat(
+    path: Path, tmp_path: Path
+) -> None:
+    store = ChdbStore(path, MEMORY_BYTES_MAX)
+    store.migrate()
+    store.stage(recounted(tmp_path, OLD[2]))
+    store.publish_hour(NOON_MS - HOUR_MS)
+    store.close()
+    (file,) = recounted(tmp_path, *NEW)
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", PUBLISHER, str(path), file, "olap.quarter_hour.linked", "1"]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    store = ChdbStore(path, MEMORY_BYTES_MAX)
+    assert final_cells(store, "quarter_hour") == [cell(OLD[2], NOON_S - 900)]
+    publish_all(store, [file])
+    assert final_cells(store, "quarter_hour") == [cell(OLD[2], NOON_S - 900), cell(NEW[0]), cell(NEW[1])]
+    store.close()
+
+
 def test_a_publisher_of_an_emptied_hour_killed_between_is_made_right_by_a_repeat(path: Path, tmp_path: Path) -> None:
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
