@@ -4,16 +4,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adtally.olap.chdb import ChdbStore
-from adtally.olap.port import EVERYONE, AggregateQuery, Dimension
+from adtally.olap.port import EVERYONE, AggregateQuery, Dimension, Grain, Source, Table
 from support.memory_olap import MemoryOlap
-from support.olap_stores import MEMORY_BYTES_MAX, MINUTE_S, NOON_S, Live, live
+from support.olap_stores import HOUR_MS, MEMORY_BYTES_MAX, MINUTE_S, NOON_S, Live, live, recounted
 
 MINUTES = 150
 ID = st.sampled_from(["a", "b", "B", "a'", "\\", "é", "{tenant:String}"])
@@ -66,6 +67,58 @@ def queries(draw: st.DrawFn) -> AggregateQuery:
     )
 
 
+MIDNIGHT_MS = (NOON_S + 4 * 86_400) * 1000 - 12 * HOUR_MS
+"""2026-12-01: the first of a month, so that every grain has a cell that begins here."""
+CELL_MS: dict[Table, int] = {
+    "live": 60_000,
+    "minute": 60_000,
+    "quarter_hour": 15 * 60_000,
+    "day": 24 * HOUR_MS,
+    "month": 31 * 24 * HOUR_MS,
+}
+
+
+class Recount(NamedTuple):
+    """An hour of recounted rows, and what of them is published where."""
+
+    hour: int
+    rows: list[Live]
+    days: bool
+
+
+@st.composite
+def recounts(draw: st.DrawFn) -> Recount:
+    """Hours near a midnight at which a day and a month begin."""
+    hour = draw(st.integers(-3, 3))
+    start_s = MIDNIGHT_MS // 1000 + hour * 3_600
+    at = st.integers(0, 59).map(lambda minute: start_s + minute * MINUTE_S)
+    timed = st.tuples(rows, at).map(lambda pair: pair[0]._replace(minute_s=pair[1]))
+    return Recount(hour, draw(st.lists(timed, max_size=8)), draw(st.booleans()))
+
+
+@st.composite
+def sourced(draw: st.DrawFn) -> AggregateQuery:
+    """A query whose range is cut into sources, and each of them by edges, all at whole cells."""
+    at_ms = MIDNIGHT_MS - draw(st.integers(0, 16)) * 15 * 60_000
+    edges_ms, sources = [at_ms], list[Source]()
+    for _ in range(draw(st.integers(1, 4))):
+        tables = [table for table, cell_ms in CELL_MS.items() if cell_ms <= 15 * 60_000 or at_ms == MIDNIGHT_MS]
+        table = draw(st.sampled_from(tables))
+        steps = draw(st.lists(st.integers(1, 6), min_size=1, max_size=3)) if CELL_MS[table] <= 15 * 60_000 else [1]
+        if table in ("live", "minute"):
+            # Ends at a quarter hour, so that any table may follow.
+            steps.append(15 - sum(steps) % 15)
+        start_ms = at_ms
+        for step in steps:
+            at_ms += step * CELL_MS[table]
+            if draw(st.booleans()) or step is steps[-1]:
+                edges_ms.append(at_ms)
+        sources.append(Source(table, start_ms, at_ms))
+    edges_ms = sorted({*edges_ms, at_ms})
+    query = draw(queries())
+    return msgspec.structs.replace(query, edges_ms=tuple(edges_ms), sources=tuple(sources))
+
+
 @pytest.fixture(scope="module")
 def store() -> Iterator[ChdbStore]:
     folder = Path(tempfile.mkdtemp())
@@ -86,5 +139,40 @@ def test_chdb_answers_as_plain_python_does(
     for batch in appended:
         store.append_live(live(*batch))
         plain.append_live(live(*batch))
+    for query in asked:
+        assert list(store.aggregate(query)) == list(plain.aggregate(query))
+
+
+@settings(max_examples=40, deadline=None)
+@given(appends, st.lists(recounts(), max_size=4), st.lists(sourced(), min_size=1, max_size=4))
+def test_chdb_publishes_and_mixes_tables_as_plain_python_does(
+    store: ChdbStore, appended: list[list[Live]], recounted_hours: list[Recount], asked: list[AggregateQuery]
+) -> None:
+    grains: tuple[Grain, ...] = ("minute", "quarter_hour", "day", "month")
+    for table in ("minute_live", *(f"{grain}_final" for grain in grains)):
+        store._run(f"TRUNCATE TABLE adtally.{table}")
+    plain = MemoryOlap()
+    later_s = MIDNIGHT_MS // 1000 - NOON_S - 60 * MINUTE_S
+    for batch in appended:
+        shifted = [row._replace(minute_s=row.minute_s + later_s) for row in batch]
+        for each in (store, plain):
+            each.append_live(live(*shifted))
+    folder = Path(tempfile.mkdtemp())
+    for hour, its_rows, days in recounted_hours:
+        files = recounted(folder, *its_rows)
+        hour_ms = MIDNIGHT_MS + hour * HOUR_MS
+        for each in (store, plain):
+            each.stage(files)
+        for against in ("live", "minute"):
+            bounds: Any = (hour_ms - 10 * 60_000, hour_ms + HOUR_MS, against, 3)
+            assert store.staged_differences(*bounds) == plain.staged_differences(*bounds)
+        assert store.publish_hour(hour_ms) == plain.publish_hour(hour_ms)
+        if days:
+            for day_ms in (MIDNIGHT_MS - 24 * HOUR_MS, MIDNIGHT_MS):
+                assert store.publish_day(day_ms) == plain.publish_day(day_ms)
+            assert store.publish_month(MIDNIGHT_MS) == plain.publish_month(MIDNIGHT_MS)
+    shutil.rmtree(folder)
+    for grain in grains:
+        assert store.spans(grain, 0, 2**41) == plain.spans(grain, 0, 2**41)
     for query in asked:
         assert list(store.aggregate(query)) == list(plain.aggregate(query))

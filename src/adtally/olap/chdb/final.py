@@ -26,13 +26,20 @@ _PATTERN: Final = frozenset("*?{}")
 
 
 def reconciler_settings(memory_bytes_max: int) -> dict[str, int]:
-    """Give the settings of a connection whose statements are long and may be slow."""
+    """Give the settings of a connection whose statements are long, may be slow, and must not take all memory.
+
+    With them an hour of 4.2 million events (2.4 million cells) goes through in 512 MiB; with the defaults in 4 GiB.
+    """
     return {
         # The other processors are for live rows and for who waits for an answer.
         "max_threads": 1,
         # Groups that do not fit go to disk; where the rows come in the groups' order, few are held at all.
-        "max_bytes_before_external_group_by": memory_bytes_max // 4,
+        "max_bytes_before_external_group_by": memory_bytes_max // 8,
         "optimize_aggregation_in_order": 1,
+        "input_format_parquet_memory_high_watermark": memory_bytes_max // 8,
+        "input_format_parquet_memory_low_watermark": memory_bytes_max // 32,
+        # In memory the state of few users takes a hundred times what it takes on disk.
+        "min_insert_block_size_rows": max(memory_bytes_max // 8192, 16_384),
         "optimize_throw_if_noop": 1,
     }
 
@@ -106,13 +113,7 @@ class FinalTables:
             "start_s": hour_ms // 1000,
             "end_s": (hour_ms + HOUR_MS) // 1000,
         }
-        self._fill(
-            "quarter_hour",
-            f"SELECT {_KEY.format(time='time')}, clicks, users FROM {DATABASE}.quarter_hour_final "
-            "WHERE time >= toDateTime({day_start_s:UInt32}) AND time < toDateTime({day_end_s:UInt32}) "
-            "AND (time < toDateTime({start_s:UInt32}) OR time >= toDateTime({end_s:UInt32}))",
-            bounds,
-        )
+        self._stage_other_quarters(day_ms, bounds)
         self._fill(
             "quarter_hour",
             "SELECT advertiser_id, ad_id, toStartOfFifteenMinutes(minute) AS time, device, outcome, campaign_id, "
@@ -148,6 +149,25 @@ class FinalTables:
         """Give what a final table's partitions that begin in a range hold. Reads one column of them, one by one."""
         starts_ms = sorted({begin_ms for _, begin_ms in self._partitions(TABLES[grain].name)})
         return [self._span(grain, begin_ms) for begin_ms in starts_ms if start_ms <= begin_ms < end_ms]
+
+    def _stage_other_quarters(self, day_ms: int, bounds: dict[str, Parameter]) -> None:
+        """Stage what the day holds outside the hour."""
+        table = f"{DATABASE}.{TABLES['quarter_hour'].name}"
+        in_hour = "time >= toDateTime({start_s:UInt32}) AND time < toDateTime({end_s:UInt32})"
+        ((replaced,),) = self._connection.run(f"SELECT count() FROM {table} WHERE {in_hour}", bounds)
+        if int(replaced):
+            self._fill(
+                "quarter_hour",
+                f"SELECT {_KEY.format(time='time')}, clicks, users FROM {table} "
+                "WHERE time >= toDateTime({day_start_s:UInt32}) AND time < toDateTime({day_end_s:UInt32}) "
+                f"AND NOT ({in_hour})",
+                bounds,
+            )
+        elif self._span("quarter_hour", day_ms).rows:
+            # An hour's first publishing: links instead of copies of the day's other hours.
+            partition = _literal("quarter_hour", day_ms)
+            self._connection.run(f"ALTER TABLE {table}_staging ATTACH PARTITION {partition} FROM {table}")
+            faultpoint.reach("olap.quarter_hour.linked")
 
     def _roll_up(self, source: Grain, grain: Grain, start_ms: int) -> Span:
         self._empty(grain)
