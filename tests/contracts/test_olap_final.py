@@ -29,7 +29,7 @@ def test_staged_rows_of_one_cell_add_up_and_their_users_are_united(stored: Store
     one = recounted(tmp_path, Live(2, ["a", "b"]), Live(3, ["b", "c"]), Live(1, ad_id="ad_2", outcome="bot"))
     other = recounted(tmp_path, Live(4, ["c", "d"]), Live(1, ad_id="ad_2", outcome="bot"))
     store.stage([*one, *other])
-    store.publish_hour(NOON_MS)
+    store.publish_hours([NOON_MS])
     expected = [cell(Live(9, "abcd")), cell(Live(2, ad_id="ad_2", outcome="bot"))]
     assert stored.final("minute") == expected
 
@@ -47,7 +47,7 @@ def test_staging_replaces_what_was_staged_before(stored: Stored, tmp_path: Path)
 
 def test_a_file_without_rows_stages_nothing(stored: Stored, tmp_path: Path) -> None:
     stored.store.stage(recounted(tmp_path))
-    stored.store.publish_hour(NOON_MS)
+    stored.store.publish_hours([NOON_MS])
     assert stored.final("minute") == []
 
 
@@ -72,7 +72,7 @@ def test_what_is_staged_as_it_was_differs_in_nothing(store: Store, tmp_path: Pat
     store.append_live(live(Live(4, ["a"], shard="1"), Live(1, ad_id="ad_2", minute_s=NOON_S + 59 * MINUTE_S)))
     store.stage(recounted(tmp_path, Live(7, "ab"), Live(1, ad_id="ad_2", minute_s=NOON_S + 59 * MINUTE_S)))
     assert store.staged_differences(NOON_MS, NOON_MS + HOUR_MS, "live", 9) == NOTHING
-    store.publish_hour(NOON_MS)
+    store.publish_hours([NOON_MS])
     assert store.staged_differences(NOON_MS, NOON_MS + HOUR_MS, "minute", 9) == NOTHING
 
 
@@ -135,15 +135,15 @@ def test_a_published_hour_takes_the_place_of_the_old_one_and_leaves_the_others_a
 def test_publishing_says_what_the_hour_and_its_day_hold_now(store: Store, tmp_path: Path) -> None:
     late = Live(2, minute_s=NOON_S + 3600)
     store.stage(recounted(tmp_path, Live(5), Live(1, minute_s=NOON_S + MINUTE_S), Live(4, outcome="bot"), late))
-    first = store.publish_hour(NOON_MS)
+    first = store.publish_hours([NOON_MS])
     assert first == [Span("minute", NOON_MS, 3, 10), Span("quarter_hour", DAY_START_MS, 2, 10)]
-    assert store.publish_hour(NOON_MS + HOUR_MS) == [
+    assert store.publish_hours([NOON_MS + HOUR_MS]) == [
         Span("minute", NOON_MS + HOUR_MS, 1, 2),
         Span("quarter_hour", DAY_START_MS, 3, 12),
     ]
     store.stage([])
-    assert store.publish_hour(NOON_MS)[1] == Span("quarter_hour", DAY_START_MS, 1, 2)
-    emptied = store.publish_hour(NOON_MS + HOUR_MS)
+    assert store.publish_hours([NOON_MS])[1] == Span("quarter_hour", DAY_START_MS, 1, 2)
+    emptied = store.publish_hours([NOON_MS + HOUR_MS])
     assert emptied == [Span("minute", NOON_MS + HOUR_MS, 0, 0), Span("quarter_hour", DAY_START_MS, 0, 0)]
 
 
@@ -177,7 +177,7 @@ def test_quarter_hours_built_hour_by_hour_in_any_order_equal_those_of_the_whole_
     assert stored.final("quarter_hour") == sorted(map(cell, quarters))
     stored.store.stage(recounted(tmp_path, *rows))
     for hour_ms in hours_ms:
-        stored.store.publish_hour(hour_ms)
+        stored.store.publish_hours([hour_ms])
     assert stored.final("quarter_hour") == sorted(map(cell, quarters))
 
 
@@ -236,7 +236,7 @@ def test_spans_tell_what_the_partitions_that_begin_in_a_range_hold(store: Store,
 def test_readers_see_the_old_hour_or_the_new_one_and_never_both_or_neither(store: Store, tmp_path: Path) -> None:
     versions = [recounted(tmp_path, *(Live(n, [f"u{n}"], ad_id=ad) for ad in "abcd")) for n in (1, 100)]
     store.stage(versions[0])
-    store.publish_hour(NOON_MS)
+    store.publish_hours([NOON_MS])
     ended, problems, seen = threading.Event(), list[BaseException](), set[int]()
 
     def read() -> None:
@@ -256,7 +256,7 @@ def test_readers_see_the_old_hour_or_the_new_one_and_never_both_or_neither(store
         reader.start()
     for n in range(1, 21):
         store.stage(versions[n % 2])
-        store.publish_hour(NOON_MS)
+        store.publish_hours([NOON_MS])
     ended.set()
     for reader in readers:
         reader.join()

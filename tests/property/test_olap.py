@@ -166,7 +166,7 @@ def test_chdb_publishes_and_mixes_tables_as_plain_python_does(
         for against in ("live", "minute"):
             bounds: Any = (hour_ms - 10 * 60_000, hour_ms + HOUR_MS, against, 3)
             assert store.staged_differences(*bounds) == plain.staged_differences(*bounds)
-        assert store.publish_hour(hour_ms) == plain.publish_hour(hour_ms)
+        assert store.publish_hours([hour_ms]) == plain.publish_hours([hour_ms])
         if days:
             for day_ms in (MIDNIGHT_MS - 24 * HOUR_MS, MIDNIGHT_MS):
                 assert store.publish_day(day_ms) == plain.publish_day(day_ms)

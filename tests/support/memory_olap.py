@@ -128,17 +128,15 @@ class MemoryOlap:
         ]
         return Differences(len(found), sum(abs(one.new - one.old) for one in found), tuple(found[:limit]))
 
-    def publish_hour(self, hour_ms: int) -> list[Span]:
-        def in_hour(key: Key) -> bool:
-            return start_of("hour", key.time_s) * 1000 == hour_ms
+    def publish_hours(self, hours_ms: Sequence[int]) -> list[Span]:
+        def in_hours(key: Key) -> bool:
+            return start_of("hour", key.time_s) * 1000 in hours_ms
 
-        minutes = {key: cell for key, cell in self.staged.items() if in_hour(key)}
-        self._replace("minute", in_hour, minutes)
-        self._replace("quarter_hour", in_hour, self._rolled_up(minutes, "quarter_hour"))
-        return [
-            self._span("minute", hour_ms),
-            self._span("quarter_hour", start_of("day", hour_ms // 1000) * 1000),
-        ]
+        minutes = {key: cell for key, cell in self.staged.items() if in_hours(key)}
+        self._replace("minute", in_hours, minutes)
+        self._replace("quarter_hour", in_hours, self._rolled_up(minutes, "quarter_hour"))
+        (day_ms,) = {start_of("day", hour_ms // 1000) * 1000 for hour_ms in hours_ms}
+        return [*(self._span("minute", hour_ms) for hour_ms in hours_ms), self._span("quarter_hour", day_ms)]
 
     def publish_day(self, day_ms: int) -> Span:
         return self._publish("quarter_hour", "day", day_ms)

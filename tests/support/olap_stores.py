@@ -91,7 +91,7 @@ def recounted(folder: Path, *rows: Live) -> list[str]:
 def publish(store: OlapWriter, folder: Path, hour_ms: int, *rows: Live) -> None:
     """Make `rows` an hour's final minutes."""
     store.stage(recounted(folder, *rows))
-    store.publish_hour(hour_ms)
+    store.publish_hours([hour_ms])
 
 
 def cell(row: Live, time_s: int | None = None) -> Cell:

@@ -180,14 +180,14 @@ class Served:
         """Make an hour final as a recount would: with the clicks that there are, but those of the users in `but`."""
         hour_ms = ms(hour)
         self._stage(but)
-        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hour(hour_ms))
+        self.ledger.write(line(hour_ms, **fields), spans=self.olap.publish_hours([hour_ms]))
 
     def publish_days(self, start: str, number: int) -> None:
         """Make whole UTC days final, and build their rows of the day table."""
         self._stage(())
         for day_ms in (ms(start) + day * 24 * HOUR_MS for day in range(number)):
             for hour_ms in range(day_ms, day_ms + 24 * HOUR_MS, HOUR_MS):
-                self.ledger.write(line(hour_ms), spans=self.olap.publish_hour(hour_ms))
+                self.ledger.write(line(hour_ms), spans=self.olap.publish_hours([hour_ms]))
             self.ledger.note_spans([self.olap.publish_day(day_ms)])
 
     def _stage(self, but: Sequence[str]) -> None:

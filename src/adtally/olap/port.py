@@ -155,10 +155,11 @@ class OlapWriter(Protocol):
         """Compare the staged minutes of [start_ms, end_ms) with a table's, cell by cell (shards of a cell summed)."""
         ...
 
-    def publish_hour(self, hour_ms: int) -> list[Span]:
-        """Replace the hour's final minutes by the staged ones, and its part of the day's quarter hours by what follows.
+    def publish_hours(self, hours_ms: Sequence[int]) -> list[Span]:
+        """Replace the final minutes of hours of one UTC day by the staged ones, and their part of its quarter hours.
 
-        Give what the hour's minute partition and the day's quarter-hour partition now hold.
+        Each partition is replaced at once, one after the other. Give what the hours' minute partitions and the day's
+        quarter-hour partition now hold.
         """
         ...
 

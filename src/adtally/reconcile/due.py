@@ -57,5 +57,5 @@ class Finder:
         if line is None or line.state != "damaged" or line.revision > 0:
             return False
         edges = tuple(self._ledger.edges(hour.hour_ms))
-        missing = self._publication.missing(hour.hour_ms, msgspec.structs.replace(NO_EVENTS, edges=edges))
+        missing = self._publication.missing(hour.hour_ms, msgspec.structs.replace(NO_EVENTS, edges=edges), {})
         return sum(missing.values()) != line.missing

@@ -1,6 +1,6 @@
 """Takes one recounted hour from the staging table to the readers, and writes its line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -9,7 +9,7 @@ from adtally.buckets import HOUR_MS
 from adtally.clock import Clock
 from adtally.faultpoint import reach
 from adtally.ledger.port import CHANGED_KEYS_MAX, HourLine, HourState, Ledger, LineKind, Manifest
-from adtally.olap.port import EVERYONE, AggregateQuery, Differences, Grain, OlapReader, OlapWriter, Source
+from adtally.olap.port import EVERYONE, AggregateQuery, Differences, Grain, OlapReader, OlapWriter, Source, Span
 from adtally.reconcile.contiguity import missing_numbers
 from adtally.reconcile.port import HourCount
 from adtally.reconcile.verdict import judge
@@ -31,6 +31,17 @@ class Pass(msgspec.Struct, frozen=True):
     """Compare cell by cell even where the events are the same as before."""
 
 
+class Batch:
+    """What is to be published of one job's hours, all of one UTC day, settled in ascending order."""
+
+    def __init__(self) -> None:
+        self.prepared: list[int] = []
+        self.again: list[int] = []
+        """Hours whose line stands: the store had lost them, or their day is to be made of them anew."""
+        self.last_seq: dict[str, int] = {}
+        """The greatest number that each edge gave in the hours so far: the ledger does not know them yet."""
+
+
 class Publication:
     """Publishes recounted hours, whose minutes are staged. For one caller at a time."""
 
@@ -40,15 +51,17 @@ class Publication:
         self._reader = reader
         self._clock = clock
 
-    def settle(self, hour: DueHour, count: HourCount, now: Pass, note: str = "") -> HourLine | None:
-        """Bring one hour to where its recount says; give the line that was written, None if nothing had changed.
+    def settle(self, hour: DueHour, count: HourCount, now: Pass, batch: Batch, note: str = "") -> HourLine | None:
+        """Say what becomes of one hour; give its new line, None if nothing has changed.
 
-        On a dry run the line is given and not written, and nothing is published. Raises StoreUnavailableError.
+        What is to be published goes into `batch`, for `publish`. On a dry run the line is given and not written, and
+        nothing is published. Raises StoreUnavailableError.
         """
         if not now.dry_run:
             self._finish_interrupted(hour, count)
         line = self._ledger.line(hour.hour_ms)
-        missing = self.missing(hour.hour_ms, count)
+        missing = self.missing(hour.hour_ms, count, batch.last_seq)
+        batch.last_seq.update({edge.edge_id: edge.last_seq for edge in count.edges})
         judgement = judge(count, missing, line, self._ledger.edges(hour.hour_ms), hour.rules, now.accept_missing)
         if judgement.kind == "same" and not now.compare:
             if not now.dry_run and line is not None and line.files != hour.fingerprint:
@@ -56,7 +69,7 @@ class Publication:
             return None
         found = _Found(hour, count, line, sum(missing.values()), self._previous(hour.hour_ms, line))
         if judgement.kind != "damaged":
-            return self._publish(found, now, note)
+            return self._prepare(found, now, batch, note)
         damaged = found.line("damaged", NOTHING, now, self._clock.now_ms(), judgement.note)
         if not now.dry_run and (line is None or not _says_the_same(line, damaged)):
             # What was known of a counted hour's edges stays: by it one sees what is gone.
@@ -82,14 +95,24 @@ class Publication:
             self._ledger.write(noted)
         return noted
 
-    def republish(self, hour_ms: int) -> None:
-        """Put the staged minutes of an hour in place whose line stands already: the store had lost them."""
-        spans = self._writer.publish_hour(hour_ms)
+    def publish(self, batch: Batch) -> None:
+        """Put a batch's hours, whose minutes are staged, before the readers, and then say so."""
+        hours = sorted({*batch.prepared, *batch.again})
+        if not hours:
+            return
+        spans = self._writer.publish_hours(hours)
+        reach("reconcile.published")
+        for hour_ms in batch.prepared:
+            self._ledger.confirm(hour_ms, _of_hour(spans, hour_ms), dirty_of(hour_ms))
+            reach("reconcile.confirmed")
         self._ledger.note_spans(spans)
-        reach("reconcile.republished")
+        reach("reconcile.noted")
 
-    def missing(self, hour_ms: int, count: HourCount) -> dict[str, int]:
-        """Give by edge how many numbers of the hour are not accounted for."""
+    def missing(self, hour_ms: int, count: HourCount, last_seq: Mapping[str, int]) -> dict[str, int]:
+        """Give by edge how many numbers of the hour are not accounted for.
+
+        `last_seq` are the greatest numbers of earlier hours that the ledger does not know yet.
+        """
         ledger = self._ledger
         marks = ledger.marks_of_hour(hour_ms)
         edge_ids = sorted({edge.edge_id for edge in count.edges} | {mark.edge_id for mark in marks})
@@ -98,12 +121,11 @@ class Publication:
             count.edges,
             marks,
             ledger.marks(edge_ids, hour_ms),
-            ledger.last_seq_before(edge_ids, hour_ms),
+            ledger.last_seq_before(edge_ids, hour_ms) | {e: last_seq[e] for e in edge_ids if e in last_seq},
             ledger.absences(edge_ids),
         )
 
-    def _publish(self, found: "_Found", now: Pass, note: str) -> HourLine | None:
-        hour_ms = found.hour.hour_ms
+    def _prepare(self, found: "_Found", now: Pass, batch: Batch, note: str) -> HourLine | None:
         differences = self._differences(found)
         if differences is None:
             differences = _of_outcomes(found.previous, found.count.outcomes)
@@ -120,11 +142,8 @@ class Publication:
         listed = differences.listed if sum(found.previous.values()) > 0 else ()
         self._ledger.prepare(new, found.count.edges, listed)
         reach("reconcile.prepared")
-        spans = self._writer.publish_hour(hour_ms)
-        reach("reconcile.published")
-        commit = self._ledger.confirm(hour_ms, spans, dirty_of(hour_ms))
-        reach("reconcile.confirmed")
-        return msgspec.structs.replace(new, commit=commit)
+        batch.prepared.append(found.hour.hour_ms)
+        return new
 
     def _differences(self, found: "_Found") -> Differences | None:
         """Compare the staged minutes with what was there; None where that is gone by retention."""
@@ -143,7 +162,7 @@ class Publication:
         old = self._ledger.line(hour.hour_ms)
         if line.manifest == count.manifest:
             # The staged minutes are the same: whether they were published or not, they are now.
-            spans = self._writer.publish_hour(hour.hour_ms)
+            spans = self._writer.publish_hours([hour.hour_ms])
             self._ledger.confirm(hour.hour_ms, spans, dirty_of(hour.hour_ms))
         elif self._final(hour.hour_ms) == _positive(line.final) != _positive(old.final if old is not None else {}):
             self._ledger.confirm(hour.hour_ms, (), dirty_of(hour.hour_ms))
@@ -219,6 +238,10 @@ class _Found(msgspec.Struct, frozen=True):
 def dirty_of(hour_ms: int) -> tuple[tuple[Grain, int], ...]:
     """Give the day and the month that no longer hold what a newly published hour does."""
     return ("day", day_of(hour_ms)), ("month", month_of(hour_ms))
+
+
+def _of_hour(spans: Sequence[Span], hour_ms: int) -> list[Span]:
+    return [span for span in spans if span.grain == "minute" and span.start_ms == hour_ms]
 
 
 def _positive(outcomes: Mapping[str, int]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from adtally.olap.port import OlapReader, OlapWriter, Span
 from adtally.reconcile.completeness import Completeness, Waits, completeness
 from adtally.reconcile.due import Finder
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
-from adtally.reconcile.publication import NO_EVENTS, Pass, Publication
+from adtally.reconcile.publication import NO_EVENTS, Batch, Pass, Publication
 from adtally.reconcile.rollups import Rollups
 from adtally.reconcile.worklist import DAY_MS, DueHour, Hours, day_of, hour_of, jobs
 from adtally.telemetry import log
@@ -186,26 +186,28 @@ class Reconciler:
         reach("reconcile.recounted")
         self._parts.writer.stage(recounted.files)
         reach("reconcile.staged")
+        batch = Batch()
         for hour in group:
             asked = hour.hour_ms == work.wanted.hour_ms
             compare = asked or work.kind == "second pass"
             accept = asked and work.wanted.accept_missing
             now = Pass(work.kind, recounted.engine, started_ms, work.wanted.dry_run, accept, compare)
-            self._settle(hour, recounted.hours[hour.hour_ms], now, work)
+            self._settle(hour, recounted.hours[hour.hour_ms], now, batch, work)
+        self._publication.publish(batch)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _settle(self, hour: DueHour, count: HourCount, now: Pass, work: "_Work") -> None:
+    def _settle(self, hour: DueHour, count: HourCount, now: Pass, batch: Batch, work: "_Work") -> None:
         vanished = [mark.edge_id for mark in work.complete.vanished if mark.ts_ms < hour.hour_ms + HOUR_MS]
         note = f"edges that vanished without closing their log: {', '.join(sorted(vanished))}" if vanished else ""
-        line = self._publication.settle(hour, count, now, note)
+        line = self._publication.settle(hour, count, now, batch, note)
         if line is not None:
             if line.state == "damaged":
                 log.error("an hour is damaged", **_told(line))
-            elif line.keys_differed:
+            elif line.keys_differed and line.previous:
                 log.info("an hour's recount differs from what was counted before", **_told(line))
             work.lines.append(line)
         elif hour.hour_ms in work.again:
-            self._publication.republish(hour.hour_ms)
+            batch.again.append(hour.hour_ms)
             work.republished.append(hour.hour_ms)
 
     def _changed(self, group: Sequence[DueHour], work: "_Work") -> Sequence[DueHour]:

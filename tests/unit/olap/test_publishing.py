@@ -56,7 +56,7 @@ store = ChdbStore(Path(path), {MEMORY_BYTES_MAX})
 store.migrate()
 faultpoint.on_reach = kill
 store.stage([file] if file else [])
-store.publish_hour({NOON_MS})
+store.publish_hours([{NOON_MS}])
 store.publish_day({DAY_MS})
 store.publish_month({MONTH_MS})
 """
@@ -99,7 +99,7 @@ def everything(store: ChdbStore) -> dict[str, list[object]]:
 
 def publish_all(store: ChdbStore, files: list[str]) -> None:
     store.stage(files)
-    store.publish_hour(NOON_MS)
+    store.publish_hours([NOON_MS])
     store.publish_day(DAY_MS)
     store.publish_month(MONTH_MS)
 
@@ -111,7 +111,7 @@ def test_a_publisher_killed_at_any_step_leaves_what_a_repeat_makes_right(
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
     store.stage(recounted(tmp_path, *OLD))
-    store.publish_hour(NOON_MS - HOUR_MS)
+    store.publish_hours([NOON_MS - HOUR_MS])
     publish_all(store, recounted(tmp_path, *OLD))
     store.close()
     (file,) = recounted(tmp_path, *NEW)
@@ -141,7 +141,7 @@ def test_a_publisher_killed_where_it_linked_the_days_other_hours_is_made_right_b
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
     store.stage(recounted(tmp_path, OLD[2]))
-    store.publish_hour(NOON_MS - HOUR_MS)
+    store.publish_hours([NOON_MS - HOUR_MS])
     store.close()
     (file,) = recounted(tmp_path, *NEW)
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
@@ -174,7 +174,7 @@ def test_what_is_published_is_one_part_a_partition(store: ChdbStore, tmp_path: P
     for n in range(3):
         hour_s = NOON_S + n * 3_600
         store.stage([*recounted(tmp_path, Live(1, minute_s=hour_s)), *recounted(tmp_path, Live(2, minute_s=hour_s))])
-        store.publish_hour(hour_s * 1000)
+        store.publish_hours([hour_s * 1000])
     store.publish_day(DAY_MS)
     store.publish_month(MONTH_MS)
     parts = store._run(

@@ -296,4 +296,4 @@ def spoil(backend: Backend, index: int) -> None:
     file = backend.root / "spoiled.parquet"
     pq.write_table(pa.Table.from_pylist(rows, FINAL_SCHEMA), file)
     backend.store.stage([str(file)])
-    backend.store.publish_hour(hour(index))
+    backend.store.publish_hours([hour(index)])

@@ -102,16 +102,18 @@ class FinalTables:
         found = tuple(msgspec.convert(dict(zip(fields, row, strict=True)), CellDifference) for row in listed)
         return Differences(int(cells), int(events), found)
 
-    def publish_hour(self, hour_ms: int) -> list[Span]:
-        """Replace an hour's final minutes by the staged ones, and its part of the day's quarter hours."""
-        self._put("minute", hour_ms)
+    def publish_hours(self, hours_ms: Sequence[int]) -> list[Span]:
+        """Replace the final minutes of some hours of one UTC day by the staged ones, and their quarter hours."""
+        (day_ms,) = {day_of(hour_ms) for hour_ms in hours_ms}
+        for hour_ms in hours_ms:
+            self._put("minute", hour_ms)
         self._empty("quarter_hour")
-        day_ms = day_of(hour_ms)
         bounds: dict[str, Parameter] = {
             "day_start_s": day_ms // 1000,
             "day_end_s": partition_end("quarter_hour", day_ms) // 1000,
-            "start_s": hour_ms // 1000,
-            "end_s": (hour_ms + HOUR_MS) // 1000,
+            "hours_s": [hour_ms // 1000 for hour_ms in hours_ms],
+            "start_s": min(hours_ms) // 1000,
+            "end_s": (max(hours_ms) + HOUR_MS) // 1000,
         }
         self._stage_other_quarters(day_ms, bounds)
         self._fill(
@@ -119,11 +121,12 @@ class FinalTables:
             "SELECT advertiser_id, ad_id, toStartOfFifteenMinutes(minute) AS time, device, outcome, campaign_id, "
             f"sum(clicks), uniqCombinedMergeState(17)(users) FROM {DATABASE}.minute_final "
             "WHERE minute >= toDateTime({start_s:UInt32}) AND minute < toDateTime({end_s:UInt32}) "
+            "AND has({hours_s:Array(UInt32)}, toUInt32(toStartOfHour(minute))) "
             f"GROUP BY {_KEY.format(time='time')}",
             bounds,
         )
         self._put("quarter_hour", day_ms)
-        return [self._span("minute", hour_ms), self._span("quarter_hour", day_ms)]
+        return [*(self._span("minute", hour_ms) for hour_ms in hours_ms), self._span("quarter_hour", day_ms)]
 
     def publish_day(self, day_ms: int) -> Span:
         """Replace a UTC day of the day table by what its quarter hours give."""
@@ -151,20 +154,19 @@ class FinalTables:
         return [self._span(grain, begin_ms) for begin_ms in starts_ms if start_ms <= begin_ms < end_ms]
 
     def _stage_other_quarters(self, day_ms: int, bounds: dict[str, Parameter]) -> None:
-        """Stage what the day holds outside the hour."""
+        """Stage what the day holds outside the hours."""
         table = f"{DATABASE}.{TABLES['quarter_hour'].name}"
-        in_hour = "time >= toDateTime({start_s:UInt32}) AND time < toDateTime({end_s:UInt32})"
-        ((replaced,),) = self._connection.run(f"SELECT count() FROM {table} WHERE {in_hour}", bounds)
+        in_day = "time >= toDateTime({day_start_s:UInt32}) AND time < toDateTime({day_end_s:UInt32})"
+        in_hours = "has({hours_s:Array(UInt32)}, toUInt32(toStartOfHour(time)))"
+        ((replaced,),) = self._connection.run(f"SELECT count() FROM {table} WHERE {in_day} AND {in_hours}", bounds)
         if int(replaced):
             self._fill(
                 "quarter_hour",
-                f"SELECT {_KEY.format(time='time')}, clicks, users FROM {table} "
-                "WHERE time >= toDateTime({day_start_s:UInt32}) AND time < toDateTime({day_end_s:UInt32}) "
-                f"AND NOT ({in_hour})",
+                f"SELECT {_KEY.format(time='time')}, clicks, users FROM {table} WHERE {in_day} AND NOT {in_hours}",
                 bounds,
             )
         elif self._span("quarter_hour", day_ms).rows:
-            # An hour's first publishing: links instead of copies of the day's other hours.
+            # The hours' first publishing: links instead of copies of the day's other hours.
             partition = _literal("quarter_hour", day_ms)
             self._connection.run(f"ALTER TABLE {table}_staging ATTACH PARTITION {partition} FROM {table}")
             faultpoint.reach("olap.quarter_hour.linked")
