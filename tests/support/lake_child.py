@@ -1,17 +1,20 @@
-"""A process that archives a log, or compacts the lake, and that a test kills: `WORK ROOT NOW_MS POINT AFTER`.
+"""Processes that archive a log, or compact the lake, and kill themselves where a test wants it.
 
-It kills itself when POINT (adtally.faultpoint) is reached for the AFTERth time; an empty POINT never is.
+Run as a program it reads a Job from each line, does it in a process of its own (a fork: importing all this takes most
+of a second), and answers with a line that holds the process's exit code, negative for a signal.
 """
 
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
+import pyarrow.acero  # noqa: F401 - here once, or each fork imports it at its first sort
 
 from adtally import faultpoint
 from adtally.config import LakeConfig
@@ -22,6 +25,7 @@ from adtally.lake.archiver import Archiver
 from adtally.lake.compaction import compact_hour
 from adtally.lake.directory import DirectoryLake
 from adtally.ledger.port import Absence, ArchiveNote, EdgeMark
+from adtally.telemetry import configure_logging
 from support.memory_ledger import MemoryArchiveLedger
 
 CONFIG: Final = LakeConfig(flush_ms=2_000, flush_bytes=8_000)
@@ -88,14 +92,42 @@ def compact(root: Path) -> None:
         compact_hour(lake, hour_ms, events_max=60)
 
 
-def main(work: str, root: str, now_ms: str, point: str, after: str) -> None:
-    """Do one of the two, and die where it was said."""
-    kill_at(point, int(after))
-    if work == "archive":
-        archive(Path(root), int(now_ms))
+class Job(msgspec.Struct, frozen=True):
+    """What a process is to do. It dies when `point` (adtally.faultpoint) is reached for the `after`th time."""
+
+    work: Literal["archive", "compact"]
+    root: str
+    now_ms: int
+    point: str = ""
+    after: int = 1
+
+
+def do(job: Job) -> None:
+    """Do one job."""
+    kill_at(job.point, job.after)
+    if job.work == "archive":
+        archive(Path(job.root), job.now_ms)
     else:
-        compact(Path(root))
+        compact(Path(job.root))
+
+
+def serve() -> None:
+    """Do jobs until the input ends."""
+    for line in sys.stdin.buffer:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                do(msgspec.json.decode(line, type=Job))
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(ended), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    configure_logging("lake")
+    serve()

@@ -4,8 +4,9 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from adtally.lake.directory import DirectoryLake
 from adtally.ledger.port import Absence
-from support.lake_child import State
+from support.lake_child import Job, State
 from support.lake_events import HOUR_MS, NOON_MS, Id, click, lake_ids
 
 TESTS: Final = Path(__file__).parents[2]
@@ -31,8 +32,9 @@ ROUND_MS: Final = 1_000_000
 class History:
     """A log that grows between the archiver's lives, and what it must come to in the lake."""
 
-    def __init__(self, root: Path, rnd: random.Random) -> None:
+    def __init__(self, root: Path, rnd: random.Random, processes: subprocess.Popen[bytes]) -> None:
         self.root = root
+        self.processes = processes
         self.rnd = rnd
         self.now_ms = NOON_MS
         self.archived_ms = NOON_MS
@@ -47,7 +49,7 @@ class History:
         for index, partition in enumerate(PARTITIONS):
             edge_id = f"e{index}"
             writer = SqliteLogWriter.open(self.root / "log", Partition(partition), edge_id, self.now_ms, 2_000)
-            for n in range(self.rnd.randrange(2, 8)):
+            for n in range(self.rnd.randrange(3, 6)):
                 self._append(writer, edge_id, broken=n == 1)
             first = self._seq[partition] + 1
             self._seq[partition] += 2
@@ -62,7 +64,7 @@ class History:
         partition = PARTITIONS[int(edge_id[1:])]
         for _ in range(self.rnd.randrange(2, 12)):
             self._seq[partition] += 1
-            ts_ms = self.now_ms - self.rnd.choice((0, HOUR_MS, 30 * HOUR_MS))
+            ts_ms = self.now_ms - self.rnd.choice((0, 30 * HOUR_MS))
             events.append(click(self._seq[partition], ts_ms, edge_id, user_id=f"u{self.rnd.randrange(99)}"))
         lines = [encode_event(event) for event in events]
         if broken:
@@ -71,18 +73,18 @@ class History:
         writer.append(lines, self.now_ms)
         self.appended.update({(event.edge_id, event.seq): self.now_ms for event in events})
 
-    def run(self, work: str, point: str = "", after: int = 1) -> bool:
+    def run(self, work: Literal["archive", "compact"], point: str = "", after: int = 1) -> bool:
         """Run a process; True if it came to its end, False if it was killed where it should be."""
         self.now_ms += ROUND_MS
-        done = subprocess.run(
-            [sys.executable, "-m", "support.lake_child", work, self.root, str(self.now_ms), point, str(after)],
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode in (0, -9), done.stderr
-        if work == "archive" and done.returncode == 0:
+        assert self.processes.stdin is not None
+        assert self.processes.stdout is not None
+        self.processes.stdin.write(msgspec.json.encode(Job(work, str(self.root), self.now_ms, point, after)) + b"\n")
+        self.processes.stdin.flush()
+        code = int(self.processes.stdout.readline())
+        assert code in (0, -9), "the process failed: its error stands above"
+        if work == "archive" and code == 0:
             self.archived_ms = self.now_ms
-        return done.returncode == 0
+        return code == 0
 
     def check_claims(self) -> None:
         """Nothing is claimed that is not in the lake."""
@@ -118,9 +120,20 @@ class History:
         return msgspec.json.decode(path.read_bytes(), type=State) if path.exists() else State()
 
 
+@pytest.fixture(scope="module")
+def processes() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "support.lake_child"],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        yield running
+
+
 @pytest.fixture
-def history(tmp_path: Path, seed: int) -> History:
-    return History(tmp_path, random.Random(seed))
+def history(tmp_path: Path, seed: int, processes: subprocess.Popen[bytes]) -> History:
+    return History(tmp_path, random.Random(seed), processes)
 
 
 @pytest.mark.parametrize("point", ARCHIVER_POINTS)
