@@ -58,6 +58,15 @@ def test_files_that_may_share_events_are_merged_beyond_the_bound() -> None:
     assert contents(lake) == [[1, 2, 3, 4], [5, 6]]
 
 
+def test_a_range_inside_another_does_not_hide_how_far_that_one_reaches() -> None:
+    lake = MemoryLake()
+    put(lake, "a", 1, 5, 10)
+    put(lake, "b", 2, 3)
+    put(lake, "c", 5, 6)
+    compact_hour(lake, NOON_MS, events_max=1)
+    assert contents(lake) == [[1, 2, 3, 5, 6, 10]]
+
+
 def test_an_edge_that_writes_to_all_partitions_does_not_tie_their_files_together() -> None:
     lake = MemoryLake()
     put(lake, "a", 1, 5, partition="0")
