@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -96,14 +97,10 @@ class Backend:
     def count_live(self, counts: Counts) -> None:
         """Put counts into the live table."""
         rows = sorted(counts.items())
-        self.store.append_live(
-            LiveRows(
-                *(list(column) for column in zip(*(cell for cell, _ in rows), strict=True)),
-                shard=["all"] * len(rows),
-                clicks=[clicks for _, (clicks, _) in rows],
-                users=[sorted(users) for _, (_, users) in rows],
-            )
-        ) if rows else None
+        names = ("advertiser_id", "campaign_id", "ad_id", "minute_s", "device", "outcome")
+        columns: dict[str, list[Any]] = {name: [cell[i] for cell, _ in rows] for i, name in enumerate(names)}
+        columns |= {"shard": ["all"] * len(rows), "clicks": [clicks for _, (clicks, _) in rows]}
+        self.store.append_live(LiveRows(**columns, users=[sorted(users) for _, (_, users) in rows]))
 
     def live_of(self, start_ms: int, end_ms: int) -> Counts:
         """Give what a stream that made no mistake would have counted."""

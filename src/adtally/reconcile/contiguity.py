@@ -36,10 +36,19 @@ def missing_numbers(
         if edge_id.startswith(IMPORT_PREFIX):
             continue
         begin = first.get(edge_id, 0) + 1
-        absent = sum(
-            max(0, min(end, each.last_seq) - max(begin, each.first_seq) + 1) for each in known.get(edge_id, ())
-        )
+        absent = _covered(known.get(edge_id, ()), begin, end)
         missing = end - begin + 1 - present.get(edge_id, 0) - absent
         if missing > 0:
             found[edge_id] = missing
     return found
+
+
+def _covered(absences: Iterable[Absence], begin: int, end: int) -> int:
+    """Give how many numbers of `begin` to `end` are absent; a number that is twice said to be so counts once."""
+    covered, reached = 0, begin - 1
+    for first, last in sorted((each.first_seq, each.last_seq) for each in absences):
+        fresh = min(end, last) - max(reached + 1, first) + 1
+        if fresh > 0:
+            covered += fresh
+            reached = min(end, last)
+    return covered

@@ -257,9 +257,10 @@ def test_a_clock_that_jumps_back_flushes_and_goes_on() -> None:
     world.step(FLUSH_MS)
     world.step(0)
     assert lake_ids(world.lake) == [("e1", 1)]
-    world.lake.away = True
+    world.ledger.away = True
     world.step(FLUSH_MS)
-    world.lake.away = False
+    assert world.archiver.report().trouble
+    world.ledger.away = False
     world.step(-HOUR_MS)
     assert world.archiver.report().trouble == ""
 

@@ -42,6 +42,8 @@ def test_what_an_earlier_heartbeat_promised_is_the_earlier_hours_matter() -> Non
 def test_known_absences_are_not_missed_where_they_lie_in_the_hour() -> None:
     assert missing_numbers(HOUR, [events(11, 20, 8)], [], [], {"e": 10}, [absent(14, 15), absent(2, 9)]) == {}
     assert missing_numbers(HOUR, [events(13, 20)], [], [], {"e": 10}, [absent(8, 11)]) == {"e": 1}
+    twice = [absent(14, 15), absent(14, 17), absent(15, 15)]
+    assert missing_numbers(HOUR, [events(11, 20, 5)], [], [], {"e": 10}, twice) == {"e": 1}
 
 
 def test_imported_events_have_no_order_of_time() -> None:
@@ -60,7 +62,7 @@ def test_whatever_is_dropped_from_a_numbered_history_is_missed_in_all_hours_toge
             for hour in range(4)
             if rnd.random() < 0.7 or hour == 3
         ]
-        missed, before = 0, {}
+        missed, before = 0, dict[str, int]()
         for hour in range(4):
             there = [s for s, h in enumerate(hour_of, 1) if h == hour and s not in lost | dropped]
             edges = [events(there[0], there[-1], len(there))] if there else []

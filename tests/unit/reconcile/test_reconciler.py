@@ -242,7 +242,7 @@ def test_what_the_store_has_lost_is_published_again_with_the_same_revision(backe
     backend.run(hour(24 * 6))
     lines = backend.ledger.lines(0, 1 << 53)
     for grain in ("minute", "quarter_hour", "day", "month"):
-        backend.store.drop_final_before(grain, hour(24 * 40))  # type: ignore[arg-type]
+        backend.store.drop_final_before(grain, hour(24 * 40))
     assert backend.final(hour(0), hour(24 * 5)) == {}
     report = backend.run(hour(24 * 6), Wanted(verify=True))
     assert report.lines == ()
