@@ -26,7 +26,7 @@ from adtally.lake.compaction import compact_hour
 from adtally.lake.directory import DirectoryLake
 from adtally.ledger.port import Absence, ArchiveNote, EdgeMark
 from adtally.telemetry import configure_logging
-from support.memory_ledger import MemoryArchiveLedger
+from support.memory_ledger import MovingLedger
 
 CONFIG: Final = LakeConfig(flush_ms=2_000, flush_bytes=8_000)
 STEP_MS: Final = 1_000
@@ -41,7 +41,7 @@ class State(msgspec.Struct, frozen=True):
     absences: list[Absence] = []
 
 
-class FileLedger(MemoryArchiveLedger):
+class FileLedger(MovingLedger):
     """An archiver's ledger whose every note is on the disk when it returns."""
 
     def __init__(self, path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from adtally.config import ReconcileConfig
+from adtally.config import LakeConfig, ReconcileConfig
 from adtally.counting import COUNTING_VERSION, DEDUP_WINDOW_MS, LATENESS_MS
 from adtally.event import VERDICTS, Event
 from adtally.eventlog.port import Partition, Position
@@ -21,7 +23,7 @@ from support.counts import Counts
 from support.memory_ledger import MemoryLedger
 from support.memory_olap import MemoryOlap
 from support.olap_stores import Store
-from support.plain_recount import Appended, PlainRecounter, lake_table, plain_recount
+from support.plain_recount import FINAL_SCHEMA, Appended, PlainRecounter, lake_table, plain_recount
 from support.serving import SetClock
 
 HOUR_MS = 3_600_000
@@ -36,6 +38,9 @@ def hour(index: int) -> int:
     return DAY0_MS + index * HOUR_MS
 
 
+SETTLED_MS = 15 * 60_000
+
+
 class Backend:
     """Everything behind the log. Events are put into the lake by the test itself, as an archiver would."""
 
@@ -46,6 +51,7 @@ class Backend:
         store: Store | None = None,
         recounter: Recounter | None = None,
         config: ReconcileConfig | None = None,
+        lake_config: LakeConfig | None = None,
     ) -> None:
         self.root = root
         self.lake = DirectoryLake(root / "lake")
@@ -54,6 +60,7 @@ class Backend:
         self.recounter: Recounter = recounter or PlainRecounter()
         self.clock = SetClock(hour(0))
         self.config = config or ReconcileConfig()
+        self.lake_config = lake_config or LakeConfig()
         self.events: list[Appended] = []
         self._files = 0
         self.restart()
@@ -64,7 +71,7 @@ class Backend:
             self.lake, self.ledger, self.store, self.store, self.recounter, self.clock, self.clock.now_ms,
             self.root / "recount",
         )  # fmt: skip
-        self.reconciler = Reconciler(parts, self.config, RULES)
+        self.reconciler = Reconciler(parts, self.config, self.lake_config, RULES)
 
     def archive(self, events: Iterable[Event], delay_ms: int = 5) -> str:
         """Put events into the lake, a file an hour, and note their edges' numbers; give the last file's name."""
@@ -169,3 +176,29 @@ def history(
 def without_times(lines: Sequence[HourLine]) -> list[HourLine]:
     """Give lines with what differs from run to run left out."""
     return [msgspec.structs.replace(line, commit=0, started_ms=0, finished_ms=0, engine="") for line in lines]
+
+
+def three_hours(backend: Backend, rnd: random.Random) -> None:
+    """Fill hours 1 to 3, and count them live without a mistake."""
+    backend.archive(history(rnd, 300, hour(1), hour(4)))
+    backend.count_live(backend.live_of(hour(1), hour(4)))
+
+
+def check_final(backend: Backend, first: int, behind: int) -> None:
+    """See that minutes and quarter hours are what the raw events say."""
+    for index in range(first, behind):
+        assert backend.final(hour(index), hour(index + 1)) == backend.expected(hour(index), hour(index + 1))
+    assert backend.final(hour(first), hour(behind), "quarter_hour") == backend.expected(hour(first), hour(behind))
+
+
+def spoil(backend: Backend, index: int) -> None:
+    """Publish an hour with one cell that is too large, behind the ledger's back."""
+    cells = plain_recount(backend.events, hour(index), hour(index + 1), RULES).cells
+    rows = [
+        dict(zip(FINAL_SCHEMA.names, (*cell, clicks + (number == 0), sorted(users)), strict=True))
+        for number, (cell, (clicks, users)) in enumerate(sorted(cells.items()))
+    ]
+    file = backend.root / "spoiled.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, FINAL_SCHEMA), file)
+    backend.store.stage([str(file)])
+    backend.store.publish_hours([hour(index)])

@@ -16,6 +16,9 @@ from adtally.lake.port import Lake, LakeFile
 EVENTS_MAX: Final = 500_000
 """Of one compacted file: about 225 MB in memory, twice that while it is sorted."""
 
+COMPACTED: Final = "compacted-"
+"""Begins the names of compacted files."""
+
 _ID: Final = ["edge_id", "seq"]
 _RANGE: Final = ["partition", "edge_id"]
 
@@ -129,7 +132,7 @@ def _stem(events: pa.Table) -> str:
     Other content of the same name would be of the same edges and numbers: such files are merged together.
     """
     digest = blake2b(msgspec.json.encode(_ranges(events)), digest_size=16)
-    return f"compacted-{digest.hexdigest()}"
+    return f"{COMPACTED}{digest.hexdigest()}"
 
 
 def _ranges(events: pa.Table) -> list[tuple[str, str, int, int, int]]:

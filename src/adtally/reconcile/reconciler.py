@@ -12,7 +12,7 @@ import msgspec
 
 from adtally.buckets import HOUR_MS
 from adtally.clock import Clock
-from adtally.config import ReconcileConfig
+from adtally.config import LakeConfig, ReconcileConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
 from adtally.faultpoint import reach
 from adtally.lake.port import Lake
@@ -20,6 +20,7 @@ from adtally.ledger.port import HourLine, Ledger, LineKind, Rules
 from adtally.olap.port import OlapReader, OlapWriter, Span
 from adtally.reconcile.completeness import Completeness, Waits, completeness
 from adtally.reconcile.due import Finder
+from adtally.reconcile.housekeeping import Housekeeping
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
 from adtally.reconcile.publication import NO_EVENTS, Batch, Pass, Publication
 from adtally.reconcile.rollups import Rollups
@@ -75,12 +76,13 @@ def _nobody(done: int, total: int) -> None:
 class Reconciler:
     """Advances by whole passes; each blocks for as long as it takes. For one caller at a time."""
 
-    def __init__(self, parts: Parts, config: ReconcileConfig, rules: Rules) -> None:
+    def __init__(self, parts: Parts, config: ReconcileConfig, lake_config: LakeConfig, rules: Rules) -> None:
         self._parts = parts
         self._config = config
         self._rules = rules
         self._publication = Publication(parts.ledger, parts.writer, parts.reader, parts.clock)
         self._rollups = Rollups(parts.ledger, parts.writer, config)
+        self._housekeeping = Housekeeping(parts.lake, parts.ledger, parts.clock, lake_config)
 
     def run(self, wanted: Wanted, progress: Progress = _nobody) -> PassReport:
         """Do all the work that is due. Raises LakeError and StoreUnavailableError: then call again later.
@@ -109,6 +111,8 @@ class Reconciler:
             lines = self._lines()
             work.spans += self._rollups.publish(lines, complete.through_ms)
             self._rollups.retain(lines, now_ms)
+            self._housekeeping.compact(lines, now_ms)
+            self._housekeeping.retain(lines, now_ms)
         return work.report()
 
     def second_pass(self, day_ms: int) -> PassReport:

@@ -59,7 +59,9 @@ async def run_store_role(
     registry = open_registry(folder)
     ledger = open_ledger(folder)
     parts = _parts(folder, store, ledger, lambda: progress.as_of_ms or 0)
-    loop = ReconcileLoop(Reconciler(parts, config.reconcile, rules_of(config)), ledger, SYSTEM_CLOCK, config.reconcile)
+    loop = ReconcileLoop(
+        Reconciler(parts, config.reconcile, config.lake, rules_of(config)), ledger, SYSTEM_CLOCK, config.reconcile
+    )
     services = Services(
         reader=store,
         registry=registry,
@@ -111,7 +113,7 @@ def rebuild(folder: DataFolder, config: Config, progress: "Progress") -> "PassRe
     store.migrate()
     parts = _parts(folder, store, ledger, SYSTEM_CLOCK.now_ms)
     try:
-        return Reconciler(parts, config.reconcile, rules_of(config)).run(Wanted(verify=True), progress)
+        return Reconciler(parts, config.reconcile, config.lake, rules_of(config)).run(Wanted(verify=True), progress)
     finally:
         parts.recounter.close()
         ledger.close()

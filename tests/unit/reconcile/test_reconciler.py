@@ -1,36 +1,13 @@
 """Hours become final, are corrected, and tell of damage."""
 
 import random
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from adtally.lake.compaction import compact_hour
 from adtally.reconcile.reconciler import Wanted
 from support.lake_events import click
-from support.plain_recount import plain_recount
-from support.reconciling import DAY_MS, RULES, Backend, history, hour
-
-SETTLED_MS = 15 * 60_000
-
-
-@pytest.fixture
-def backend(tmp_path: Path) -> Backend:
-    return Backend(tmp_path)
-
-
-def three_hours(backend: Backend, rnd: random.Random) -> None:
-    """Fill hours 1 to 3, and count them live without a mistake."""
-    backend.archive(history(rnd, 300, hour(1), hour(4)))
-    backend.count_live(backend.live_of(hour(1), hour(4)))
-
-
-def check_final(backend: Backend, first: int, behind: int) -> None:
-    """See that minutes and quarter hours are what the raw events say."""
-    for index in range(first, behind):
-        assert backend.final(hour(index), hour(index + 1)) == backend.expected(hour(index), hour(index + 1))
-    assert backend.final(hour(first), hour(behind), "quarter_hour") == backend.expected(hour(first), hour(behind))
+from support.reconciling import DAY_MS, SETTLED_MS, Backend, check_final, history, hour, spoil, three_hours
 
 
 def test_complete_hours_become_final_and_no_others(backend: Backend, seed: int) -> None:
@@ -115,21 +92,22 @@ def test_other_files_with_the_same_events_change_nothing(backend: Backend, seed:
 def test_a_removed_file_is_an_alarm_and_no_correction_and_a_restored_one_ends_it(backend: Backend, seed: int) -> None:
     three_hours(backend, random.Random(seed))
     name = backend.archive(history(random.Random(seed), 40, hour(2), hour(3), "e2"))
-    backend.run(hour(5))
+    at_ms = hour(3) + SETTLED_MS
+    backend.run(at_ms)
     before = backend.final(hour(2), hour(3))
     file = backend.root / "lake" / name
     content = file.read_bytes()
     file.unlink()
-    report = backend.run(hour(5))
+    report = backend.run(at_ms)
     line = backend.line(2)
     assert {each.state for each in report.lines} == {"damaged"}
     assert hour(1) not in {each.hour_ms for each in report.lines}, "an hour does not look ahead"
     assert "40 of edge e2" in line.note
     assert (line.revision, line.final) == (1, backend.ledger.history(hour(2))[0].final)
     assert backend.final(hour(2), hour(3)) == before
-    assert backend.run(hour(5)).lines == ()
+    assert backend.run(at_ms).lines == ()
     file.write_bytes(content)
-    backend.run(hour(5))
+    backend.run(at_ms)
     assert (backend.line(2).state, backend.line(2).revision, backend.line(2).keys_differed) == ("final", 1, 0)
 
 
@@ -178,32 +156,6 @@ def test_hours_without_events_get_a_line_too(backend: Backend, seed: int) -> Non
     assert [(backend.line(i).state, backend.line(i).final) for i in (4, 5, 6)] == [("final", {})] * 3
 
 
-def test_a_day_and_a_month_are_published_when_all_their_hours_are(backend: Backend, seed: int) -> None:
-    rnd = random.Random(seed)
-    backend.archive(history(rnd, 500, hour(0), hour(24 * 5)))
-    backend.run(hour(24 * 3) + SETTLED_MS)
-    published = [span.start_ms for span in backend.ledger.spans("day", 0, 1 << 53)]
-    assert published == [hour(0), hour(24), hour(48)]
-    for day in range(3):
-        begin, end = hour(24 * day), hour(24 * (day + 1))
-        assert backend.final(begin, end, "day") == backend.expected(begin, end)
-    assert backend.ledger.spans("month", 0, 1 << 53) == []
-    backend.run(hour(24 * 6))
-    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
-    assert [span.start_ms for span in backend.ledger.spans("month", 0, 1 << 53)] == [november]
-    assert backend.final(november, december, "month") == backend.expected(november, december)
-
-
-def test_a_corrected_hour_corrects_its_day_and_month(backend: Backend, seed: int) -> None:
-    backend.archive(history(random.Random(seed), 300, hour(0), hour(24 * 5)))
-    backend.run(hour(24 * 6))
-    backend.archive([click(1, hour(30), "late", user_id="new")], delay_ms=DAY_MS * 9)
-    backend.run(hour(24 * 6))
-    assert backend.final(hour(24), hour(48), "day") == backend.expected(hour(24), hour(48))
-    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
-    assert backend.final(november, december, "month") == backend.expected(november, december)
-
-
 def test_a_dry_run_tells_and_changes_nothing(backend: Backend, seed: int) -> None:
     three_hours(backend, random.Random(seed))
     report = backend.run(hour(5), Wanted(dry_run=True))
@@ -220,80 +172,3 @@ def test_one_hour_may_be_asked_for_and_is_compared_cell_by_cell(backend: Backend
     assert (line.revision, line.keys_differed) == (2, 1)
     check_final(backend, 1, 4)
     assert backend.run(hour(5), Wanted(hour_ms=hour(9))).lines == ()
-
-
-def test_a_second_pass_over_yesterday_finds_nothing_or_corrects_what_it_finds(backend: Backend, seed: int) -> None:
-    backend.archive(history(random.Random(seed), 600, hour(0), hour(24)))
-    backend.count_live(backend.live_of(hour(0), hour(24)))
-    backend.run(hour(25))
-    assert backend.reconciler.second_pass_due() == hour(0)
-    assert backend.reconciler.second_pass(hour(0)).lines == ()
-    assert (backend.line(0).kind, backend.line(0).keys_differed) == ("second pass", 0)
-    assert backend.reconciler.second_pass_due() is None
-    spoil(backend, 7)
-    (line,) = backend.reconciler.second_pass(hour(0)).lines
-    assert (line.hour_ms, line.kind, line.revision, line.keys_differed) == (hour(7), "second pass", 2, 1)
-    check_final(backend, 0, 24)
-    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
-
-
-def test_what_the_store_has_lost_is_published_again_with_the_same_revision(backend: Backend, seed: int) -> None:
-    backend.archive(history(random.Random(seed), 600, hour(0), hour(24 * 5)))
-    backend.run(hour(24 * 6))
-    lines = backend.ledger.lines(0, 1 << 53)
-    for grain in ("minute", "quarter_hour", "day", "month"):
-        backend.store.drop_final_before(grain, hour(24 * 40))
-    assert backend.final(hour(0), hour(24 * 5)) == {}
-    report = backend.run(hour(24 * 6), Wanted(verify=True))
-    assert report.lines == ()
-    assert set(report.republished) >= {line.hour_ms for line in lines if line.final}
-    assert backend.ledger.lines(0, 1 << 53) == lines
-    check_final(backend, 0, 24 * 5)
-    november, december = hour(0) - 26 * DAY_MS, hour(24 * 4)
-    assert backend.final(november, december, "month") == backend.expected(november, december)
-    assert backend.run(hour(24 * 6), Wanted(verify=True)).republished == ()
-
-
-def test_an_import_into_a_day_whose_quarter_hours_are_gone_counts_the_whole_day_again(
-    backend: Backend, seed: int
-) -> None:
-    rnd = random.Random(seed)
-    backend.archive(history(rnd, 300, hour(0), hour(24)))
-    backend.run(hour(26))
-    much_later_ms = hour(24 * 500)
-    backend.run(much_later_ms)
-    assert backend.final(hour(0), hour(24), "quarter_hour") == {}
-    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
-    backend.archive([click(1, hour(5), "import-1", user_id="new")], delay_ms=DAY_MS * 500)
-    backend.run(much_later_ms)
-    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
-    assert backend.final(hour(0), hour(24), "minute") == {}
-
-
-def test_live_minutes_are_dropped_some_days_after_they_are_final(backend: Backend, seed: int) -> None:
-    three_hours(backend, random.Random(seed))
-    backend.run(hour(5))
-    assert backend.live_of(hour(1), hour(4)) != {}
-    backend.run(hour(24 * 5))
-    from adtally.olap.port import EVERYONE, AggregateQuery
-
-    (row,) = backend.store.aggregate(AggregateQuery(EVERYONE, (hour(0), hour(24))))
-    assert row.clicks == 0
-
-
-def spoil(backend: Backend, index: int) -> None:
-    """Publish an hour with one cell that is too large, behind the ledger's back."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from support.plain_recount import FINAL_SCHEMA
-
-    cells = plain_recount(backend.events, hour(index), hour(index + 1), RULES).cells
-    rows = [
-        dict(zip(FINAL_SCHEMA.names, (*cell, clicks + (number == 0), sorted(users)), strict=True))
-        for number, (cell, (clicks, users)) in enumerate(sorted(cells.items()))
-    ]
-    file = backend.root / "spoiled.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, FINAL_SCHEMA), file)
-    backend.store.stage([str(file)])
-    backend.store.publish_hours([hour(index)])
