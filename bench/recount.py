@@ -105,16 +105,14 @@ def _compare(counted: Recounted, theirs: Path) -> None:
     """Hold all cells and users of both against each other, in DuckDB. Raises SystemExit where they differ."""
     import duckdb
 
-    found = []
-    for paths in (list(counted.files), sorted(map(str, theirs.parent.glob(f"{theirs.name}.*")))):
-        found.append(
-            duckdb.sql(
-                "SELECT count(*), sum(clicks), sum(len(users)), bit_xor(hash(cell)) FROM (SELECT advertiser_id, "
-                "campaign_id, ad_id, minute_s, device, outcome, sum(clicks)::BIGINT AS clicks, "
-                "list_sort(list_distinct(flatten(list(users)))) AS users FROM read_parquet($paths) GROUP BY ALL) cell",
-                params={"paths": paths},
-            ).fetchall()
-        )
+    asked = (
+        "SELECT count(*), sum(clicks), sum(len(users)), bit_xor(hash(cell)) FROM (SELECT advertiser_id, campaign_id, "
+        "ad_id, minute_s, device, outcome, sum(clicks)::BIGINT AS clicks, "
+        "list_sort(list_distinct(flatten(list(users)))) AS users FROM read_parquet($paths) GROUP BY ALL) cell"
+    )
+    both = (list(counted.files), sorted(map(str, theirs.parent.glob(f"{theirs.name}.*"))))
+    with duckdb.connect() as connection:
+        found = [connection.execute(asked, {"paths": paths}).fetchone() for paths in both]
     if found[0] != found[1]:
         raise SystemExit(f"adtally and DuckDB do not agree: {found[0]} and {found[1]}")
 

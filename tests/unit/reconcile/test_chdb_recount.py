@@ -92,6 +92,21 @@ def test_what_does_not_fit_is_cut_finer(large_hour: list[str], folder: Callable[
     assert counted.hours[START_MS].manifest.events == LARGE
 
 
+def test_equal_copies_take_the_fast_path_and_differing_ones_the_other(
+    recounter: ChdbRecounter, tmp_path: Path, folder: Callable[[], str]
+) -> None:
+    table = events(Clicks(200, users=20), 0)
+    other = table.set_column(0, table.schema.field("ad_id"), [["another ad"] * 200])
+    paths = [str(tmp_path / f"{number}.parquet") for number in range(3)]
+    for path, written in zip(paths, (table, table, other), strict=True):
+        pq.write_table(written, path, write_page_checksum=True)
+    equal = recounter.recount(job(paths[:2], folder()))
+    differing = recounter.recount(job(paths, folder()))
+    assert ["-lake-" in file for file in equal.files] == [True]
+    assert ["-chosen-" in file for file in differing.files] == [True]
+    assert sum(equal.hours[START_MS].outcomes.values()) == sum(differing.hours[START_MS].outcomes.values()) == 200
+
+
 @pytest.mark.parametrize("kill", ["from outside", "by close"])
 def test_a_killed_child_is_an_error_and_the_next_job_gets_another_one(
     recounter: ChdbRecounter, tmp_path: Path, folder: Callable[[], str], kill: str
