@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from bench import edge, end_to_end, engine, load, visible
+from bench import edge, end_to_end, engine, load, recount, visible
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -14,6 +14,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "end-to-end": end_to_end.measure,
     "visible": visible.measure,
     "load": load.measure,
+    "recount": recount.measure,
 }
 
 
@@ -21,13 +22,15 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
 @click.option("--quick", is_flag=True, help="Short runs, to see that everything works.")
 @click.option("--only", type=click.Choice(list(MEASUREMENTS)), multiple=True, help="These measurements only.")
 @click.option("--write", "keep", is_flag=True, help="Put the table into docs/benchmarks.md.")
-def main(quick: bool, only: tuple[str, ...], keep: bool) -> None:
+@click.option("--recount-clicks", type=click.IntRange(1), default=10_000_000, help="How many clicks to recount.")
+def main(quick: bool, only: tuple[str, ...], keep: bool, recount_clicks: int) -> None:
     """Measure, print each row as soon as it is there."""
     machine = Machine.here()
     print(machine.sentence())
     rows: list[Row] = []
+    measurements = MEASUREMENTS | {"recount": lambda quick: recount.measure(quick, recount_clicks)}
     for name in only or MEASUREMENTS:
-        for row in MEASUREMENTS[name](quick):
+        for row in measurements[name](quick):
             rows.append(row)
             wanted = f"  (must {row.must}, aim {row.aim})" if row.must else ""
             print(f"\n{row.what}\n  {row.result}{wanted}\n  {row.runs}")

@@ -3,11 +3,9 @@
 import random
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,7 +16,8 @@ from adtally.ledger.port import Rules
 from adtally.reconcile.chdb.messages import Tuning
 from adtally.reconcile.chdb.recounter import ChdbRecounter
 from adtally.reconcile.port import RecountJob
-from support.plain_recount import HOUR_MS, Appended, lake_table, plain_recount, read_cells
+from support.lake_folder import write_lake
+from support.plain_recount import HOUR_MS, Appended, plain_recount, read_cells
 
 MIDNIGHT_MS = 1_795_737_600_000
 """2026-11-27T00:00:00Z"""
@@ -71,20 +70,6 @@ def lakes(draw: st.DrawFn) -> Lake:
             # A spool that is drained twice appends the same event at two times.
             rnd.choice(files).append((event, appended_ms + rnd.choice([0, 0, 0, 120_001])))
     return Lake(tuple(map(tuple, files)), draw(st.sampled_from([1, 2, 4])), rules)
-
-
-def write_lake(files: tuple[tuple[Appended, ...], ...], folder: Path) -> tuple[str, ...]:
-    """Write each file's events into the folders of their hours, as the lake does."""
-    written = []
-    for number, events in enumerate(files):
-        for hour in sorted({event.ts_ms // HOUR_MS for event, _ in events}):
-            begins = datetime.fromtimestamp(hour * HOUR_MS // 1000, UTC)
-            path = folder / f"raw/date={begins:%Y-%m-%d}/hour={begins:%H}/{number}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            table = lake_table(entry for entry in events if entry[0].ts_ms // HOUR_MS == hour)
-            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
-            written.append(str(path))
-    return tuple(written)
 
 
 @pytest.fixture(

@@ -19,7 +19,7 @@ _LAST_WORDS_BYTES: Final = 2_000
 class ChdbRecounter:
     """One child does one job at a time, and stays for the next one until `close`; a dead child is replaced.
 
-    The child itself takes up to 400 MB beside the job's `memory_bytes_max`, which is chDB's own limit.
+    The child itself takes up to 500 MB beside the job's `memory_bytes_max`, which is chDB's own limit.
     """
 
     def __init__(self, tuning: Tuning | None = None) -> None:
