@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "ads": "Import, list, show, change and export ads.",
     "keys": "Create, list and revoke API keys.",
     "metrics": "Show an ad's numbers.",
+    "ledger": "Show what was recounted, and what was found.",
     "status": "Show every part's health, lag and position.",
     "load": "Send open-loop traffic and write down the truth about it.",
     "verify": "Compare what was counted with what was sent.",
