@@ -63,6 +63,7 @@ class FakeApi:
         self.failing: int | None = None
         self.without_top = False
         self.delay_s = 0.0
+        self.final_through_ms: int | None = None
         self.asked: list[str] = []
         self._users: dict[tuple[str, int], list[str]] = defaultdict(list)
         self._rejected: Counter[tuple[str, str]] = Counter()
@@ -186,10 +187,14 @@ class FakeApi:
         for minute in range(_ms(request.query_params["start"]), end_ms, MINUTE_MS):
             users = self._users.get((ad_id, minute), [])
             numbers = {"clicks": len(users), "unique_users": len(set(users))}
-            buckets.append({"timestamp": _iso(minute), "status": "provisional"} | numbers)
+            final = self.final_through_ms is not None and minute < self.final_through_ms
+            state = {"status": "final", "revision": 1} if final else {"status": "provisional", "revision": 0}
+            buckets.append({"timestamp": _iso(minute)} | state | numbers)
         everyone = self._in_range(request, ad_id)
         totals = {"clicks": len(everyone), "unique_users": len(set(everyone))}
-        return JSONResponse({"ad_id": ad_id, "metrics": buckets, "totals": totals, "as_of": _iso(now_ms - 400)})
+        final_through = None if self.final_through_ms is None else _iso(self.final_through_ms)
+        answer = {"ad_id": ad_id, "metrics": buckets, "totals": totals}
+        return JSONResponse(answer | {"as_of": _iso(now_ms - 400), "final_through": final_through})
 
 
 class _Policy:

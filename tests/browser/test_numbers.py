@@ -2,6 +2,7 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from adtally.clock import SYSTEM_CLOCK
+from adtally.counting import MINUTE_MS, minute_of
 from browser.fake_api import FakeApi
 from browser.visit import Visit
 
@@ -68,6 +69,17 @@ def test_an_unknown_ad_is_named_and_another_can_be_chosen(visit: Visit) -> None:
     picker.fill(visit.system.ads[0].name)
     picker.press("Enter")
     expect(page.get_by_role("slider")).to_be_visible()
+
+
+def test_final_minutes_are_marked_and_the_page_says_up_to_when(fake: FakeApi, visit: Visit) -> None:
+    final_ms = minute_of(SYSTEM_CLOCK.now_ms()) - 10 * MINUTE_MS
+    page = visit.open("?ad=ad_spring&range=15m&view=table")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("running")
+    expect(page.locator(".badge", has_text="final")).to_have_count(0)
+    fake.final_through_ms = final_ms
+    expect(page.get_by_role("row").last).to_contain_text("final")
+    expect(page.locator(".activity .foot")).to_contain_text("Numbers are final up to")
+    assert "final" not in page.get_by_role("row").nth(1).inner_text()
 
 
 def test_requests_of_one_kind_never_overlap(fake: FakeApi, visit: Visit) -> None:

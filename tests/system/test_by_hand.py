@@ -79,7 +79,7 @@ def test_a_click_is_redirected_counted_once_and_still_there_after_a_kill_of_ever
         "ad_id", "metrics", "totals", "as_of", "final_through", "granularity", "timezone", "unique_users_method",
         "unique_users_error",
     }  # fmt: skip
-    assert set(answer["metrics"][0]) == {"timestamp", "clicks", "unique_users", "status"}
+    assert set(answer["metrics"][0]) == {"timestamp", "clicks", "unique_users", "status", "revision"}
     assert {row["status"] for row in answer["metrics"]} == {"provisional"}
 
     system.kill_all()

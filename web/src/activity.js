@@ -3,7 +3,7 @@ import { isPassing, RefusedError } from "./api.js";
 import { Chart } from "./chart.js";
 import { ViewSwitch } from "./controls.js";
 import { NoAds, NoClicks } from "./empty.js";
-import { count, timeOfDay, zoneName } from "./format.js";
+import { count, dayAndTime, timeOfDay, zoneName } from "./format.js";
 import { html } from "./html.js";
 import { isRunning } from "./series.js";
 import { MinuteTable } from "./table.js";
@@ -22,7 +22,9 @@ function Legend({ minute, running }) {
       <span>
         <span class="swatch users"></span>Unique users <b class="number">${minute ? count(minute.users) : ""}</b>
       </span>
-      <span class="quiet number">${minute ? timeOfDay(minute.startMs) : ""}${running ? ", running" : ""}</span>
+      <span class="quiet number">
+        ${minute ? timeOfDay(minute.startMs) : ""}${running ? ", running" : ""}${minute?.final ? ", final" : ""}
+      </span>
     </p>
   `;
 }
@@ -44,6 +46,7 @@ function Refusal(/** @type {{ error: Error, adId: string }} */ { error, adId }) 
  *   api: import("./api.js").Api,
  *   adId: string,
  *   minutes: Minute[] | null,
+ *   finalThrough: string | null,
  *   received: number,
  *   error: Error | null,
  *   noAds: boolean,
@@ -53,7 +56,7 @@ function Refusal(/** @type {{ error: Error, adId: string }} */ { error, adId }) 
  *   onView: (view: View) => void,
  * }} props
  */
-export function Activity({ api, adId, minutes, received, error, noAds, stale, rangeText, view, onView }) {
+export function Activity({ api, adId, minutes, finalThrough, received, error, noAds, stale, rangeText, view, onView }) {
   const [read, setRead] = useState(/** @type {Minute | null} */ (null));
   const nowMs = api.nowMs();
   const label = `Clicks and unique users by minute, ${rangeText}`;
@@ -79,7 +82,10 @@ export function Activity({ api, adId, minutes, received, error, noAds, stale, ra
         <${ViewSwitch} view=${view} onView=${onView} />
       </div>
       <div class=${stale ? "activity-body stale" : "activity-body"}>${body()}</div>
-      <p class="quiet foot">Times in ${zoneName()}. ${drawn && "The running minute is dotted."}</p>
+      <p class="quiet foot">
+        Times in ${zoneName()}. ${drawn && "The running minute is dotted."}
+        ${finalThrough !== null && ` Numbers are final up to ${dayAndTime(Date.parse(finalThrough))}.`}
+      </p>
     </section>
   `;
 }

@@ -169,7 +169,8 @@ export function Dashboard({ api, onSignOut }) {
         totals=${known?.totals ?? null} lastMinute=${lastMinute} pending=${pending} subject=${`${title}, ${range.long}`}
       />
       <${Activity}
-        api=${api} adId=${place.ad} minutes=${minutes} received=${knownQuality?.received ?? 0} error=${error}
+        api=${api} adId=${place.ad} minutes=${minutes} finalThrough=${known?.final_through ?? null}
+        received=${knownQuality?.received ?? 0} error=${error}
         noAds=${noAds} stale=${known !== null && metrics.data === null} rangeText=${range.long}
         view=${place.view} onView=${goTo("view")}
       />

@@ -13,6 +13,7 @@ export function minutesOf(metrics) {
     startMs: Date.parse(bucket.timestamp),
     clicks: bucket.clicks,
     users: bucket.unique_users,
+    final: bucket.status === "final",
   }));
 }
 

@@ -22,6 +22,7 @@ export function MinuteTable({ minutes, nowMs, label }) {
                 <th scope="row">
                   ${dayAndTime(minute.startMs)}
                   ${" "}${isRunning(minute, nowMs) && html`<span class="badge">running</span>`}
+                  ${minute.final && html`<span class="badge">final</span>`}
                 </th>
                 <td>${count(minute.clicks)}</td>
                 <td>${count(minute.users)}</td>

@@ -20,6 +20,8 @@ export interface Bucket {
   clicks: number;
   unique_users: number;
   status: "provisional" | "final";
+  /** Rises with each correction of final numbers; 0 before the first recount. */
+  revision: number;
 }
 
 export interface Metrics {
@@ -27,6 +29,8 @@ export interface Metrics {
   totals: { clicks: number; unique_users: number };
   /** null until the first count. */
   as_of: string | null;
+  /** Everything before was counted again and is final; null until the first hour is. */
+  final_through: string | null;
 }
 
 export interface Quality {
@@ -55,6 +59,8 @@ export interface Minute {
   startMs: number;
   clicks: number;
   users: number;
+  /** Counted again from the raw events: it changes no more, but for a correction. */
+  final: boolean;
 }
 
 /** What a poll has brought so far; `retryMs` is how long it waits before it tries again. */

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "import": "Bring clicks of the past into the log.",
     "deadletters": "List, show and replay what could not be read.",
     "metrics": "Show an ad's numbers.",
+    "ledger": "Show what was recounted, and what was found.",
     "status": "Show every part's health, lag and position.",
     "load": "Send open-loop traffic and write down the truth about it.",
     "verify": "Compare what was counted with what was sent.",

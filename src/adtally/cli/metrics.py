@@ -2,11 +2,12 @@
 
 import re
 from typing import Any, Final, Unpack, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
 
-from adtally.buckets import HOUR_MS, Granularity
+from adtally.buckets import HOUR_MS, Granularity, buckets
 from adtally.cli.tables import print_table
 from adtally.cli.target import Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
@@ -50,14 +51,15 @@ def command(
 ) -> None:
     """Show an ad's clicks and unique users, bucket by bucket, up to now."""
     now_ms = SYSTEM_CLOCK.now_ms()
+    granularity = granularity or fitting(since_ms)
     client = resolve(**where).client()
     with client.http:
         answer = client.get(
             "/metrics",
             ad_id=ad_id,
-            start=(now_ms - since_ms) // 1000,
+            start=first_start_ms(now_ms - since_ms, granularity, timezone) // 1000,
             end=now_ms // 1000 + 1,
-            granularity=granularity or fitting(since_ms),
+            granularity=granularity,
             timezone=timezone,
         )
     if as_json:
@@ -70,6 +72,19 @@ def command(
     rows.append(("total", f"{totals['clicks']:,}", f"{totals['unique_users']:,}", ""))
     print_table(("time", "clicks", "unique users", "status"), rows, {"provisional": "dim", "final": "green"})
     click.echo(f"complete up to {answer['as_of'] or 'nothing yet: the stream has not reported'}", err=True)
+    click.echo(f"final through {answer['final_through'] or 'nothing yet: no hour was recounted'}", err=True)
+
+
+def first_start_ms(start_ms: int, granularity: Granularity, timezone: str) -> int:
+    """Give where the bucket begins that holds `start_ms`: of old times, retention leaves no parts of buckets.
+
+    What the API will say about the time zone is left to it.
+    """
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return start_ms
+    return buckets(start_ms, start_ms + 1, granularity, zone, start_ms).starts_ms[0]
 
 
 def fitting(since_ms: int) -> Granularity:

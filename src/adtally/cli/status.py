@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 import click
 import msgspec
 
-from adtally.cli.tables import print_table
+from adtally.cli.tables import plural, print_table
 from adtally.cli.target import ApiClient, Target, Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError
@@ -109,8 +109,24 @@ def _ready(name: str, client: ApiClient) -> Part:
     return Part(name, True, f"{str(client.http.base_url).rstrip('/')} is ready")
 
 
+def _ledger(api: dict[str, Any]) -> Part:
+    """Tell how the hours are: damaged ones lost events that were there, which somebody must look into."""
+    health, hours = api["ledger"], api["hours"]
+    if not health["healthy"] or hours is None:
+        return Part("ledger", False, health["reason"] or "does not answer")
+    if hours["last_commit"] == 0:
+        return Part("ledger", True, "answers; no hour was recounted yet")
+    detail = f"final through {hours['final_through']}; {plural(hours['open'], 'open hour')}"
+    if hours["missing"]:
+        detail += f"; {plural(hours['missing'], 'event')} missing"
+    if hours["damaged"]:
+        return Part("ledger", False, f"{detail}; {hours['damaged']:,} damaged: `adtally ledger` shows which")
+    return Part("ledger", True, detail)
+
+
 def _stores(api: dict[str, Any]) -> list[Part]:
     parts = [Part(name, api[name]["healthy"], api[name]["reason"] or "answers") for name in ("store", "registry")]
+    parts.append(_ledger(api))
     stream, lag_ms = api["stream"], api["lag_ms"]
     if stream is None or lag_ms is None:
         return [*parts, Part("stream", False, "has not reported since the API started")]

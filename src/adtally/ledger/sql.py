@@ -259,12 +259,12 @@ class SqlLedger:
 
 
 def _advance(connection: Connection, notes: Sequence[ArchiveNote]) -> None:
-    # Compared here: databases do not order texts by their bytes unless each is told so in its own words.
+    # Compared here, where texts are ordered as their UTF-8 is: each database would want to be told so in its own words.
     known = {row[0]: ArchiveNote(*row) for row in connection.execute(select(schema.archive))}
     moved: dict[str, ArchiveNote] = {}
     for note in notes:
         before = moved.get(note.partition, known.get(note.partition, note))
-        position = max(before.position, note.position, key=str.encode)
+        position = max(before.position, note.position)
         moved[note.partition] = ArchiveNote(note.partition, position, max(before.passed_ms, note.passed_ms))
     if moved:
         rows = [msgspec.structs.asdict(note) for note in moved.values()]

@@ -14,6 +14,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError, StoreUnavailableError
 from adtally.folder import RunInfo
 from adtally.serve.values import rfc3339
+from support.ledger_lines import HOUR_MS, line
 from support.serving import Served, report
 
 
@@ -82,6 +83,25 @@ def test_status_as_json_has_the_lags_and_positions(served: Served) -> None:
     assert seen["healthy"] is True
     assert seen["api"]["lag_ms"] == 400
     assert seen["api"]["stream"]["positions"] == {"edge-0": "0001"}
+
+
+def test_metrics_tells_up_to_when_numbers_are_final(served: Served) -> None:
+    hour_ms = served.clock.at_ms // HOUR_MS * HOUR_MS
+    assert "final through nothing yet" in run(served, "metrics", "ad_1").stderr
+    served.ledger.write(line(hour_ms - HOUR_MS))
+    assert f"final through {rfc3339(hour_ms)}\n" in run(served, "metrics", "ad_1").stderr
+
+
+def test_status_tells_how_the_hours_are_and_is_one_when_one_is_damaged(served: Served) -> None:
+    hour_ms = served.clock.at_ms // HOUR_MS * HOUR_MS
+    served.ledger.write(line(hour_ms - 2 * HOUR_MS))
+    result = run(served, "status")
+    assert result.exit_code == 0, result.output
+    assert f"final through {rfc3339(hour_ms - HOUR_MS)}; 2 open hours" in result.stdout
+    served.ledger.write(line(hour_ms - HOUR_MS, state="damaged", missing=7))
+    result = run(served, "status")
+    assert result.exit_code == 1
+    assert "1 open hour; 7 events missing; 1 damaged" in result.stdout
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])

@@ -109,6 +109,15 @@ def test_every_question_about_numbers_reads_final_tables_where_the_ledger_says_s
         assert query.sources == (Source("quarter_hour", ms(HOUR["start"]), ms(HOUR["end"])),)
 
 
+def test_the_totals_are_one_query_with_a_plan_of_its_own(served: Served) -> None:
+    served.publish("2026-11-23T10:00:00Z")
+    ask(served, "/metrics", **HOUR, granularity="minute")
+    by_minute, whole = served.olap.queries
+    assert {source.table for source in by_minute.sources} == {"minute"}
+    assert {source.table for source in whole.sources} == {"quarter_hour"}
+    assert whole.edges_ms == (ms(HOUR["start"]), ms(HOUR["end"]))
+
+
 def test_days_come_from_the_day_table_where_it_was_built(served: Served) -> None:
     served.click("ad_1", "ann", "2026-11-20T10:05:00Z")
     served.click("ad_1", "ann", "2026-11-21T10:05:00Z")
