@@ -20,6 +20,7 @@ from adtally.event import (
     encode_control,
 )
 from adtally.eventlog.port import Partition
+from adtally.eventlog.sqlite.ahead import Ahead
 from adtally.eventlog.sqlite.segment import (
     DAMAGE,
     N_MAX,
@@ -32,6 +33,7 @@ from adtally.eventlog.sqlite.segment import (
     read_header,
     segment_numbers,
     segment_path,
+    wal_bytes,
 )
 from adtally.folder import sync_folder
 from adtally.telemetry import log
@@ -61,6 +63,7 @@ class SqliteLogWriter:
         self._connection: apsw.Connection | None = None
         # Of a failed commit. While it is open no reader recovers the WAL, where what failed may stand complete.
         self._failed: apsw.Connection | None = None
+        self._ahead: Ahead | None = None
         self._closed = False
         self._number = 0
         self._n = 0
@@ -156,6 +159,8 @@ class SqliteLogWriter:
             raise LogError(f"{self._folder}: the log cannot be written: {error}") from error
         self._n += 1
         self._bytes += len(payload)
+        assert self._ahead is not None
+        self._ahead.keep(wal_bytes(self._connection))
 
     def _begin_segment(self) -> None:
         self._highest += 1
@@ -170,7 +175,7 @@ class SqliteLogWriter:
                 leftover.unlink(missing_ok=True)
             raise LogError(f"{path}: a new segment cannot be made: {error}") from error
         self._drop_connections()
-        self._connection = connection
+        self._connection, self._ahead = connection, Ahead(path)
         self._number, self._n, self._bytes = self._highest, 0, 0
 
     def _drop_connections(self) -> None:
