@@ -14,6 +14,7 @@ from adtally.edge.cookies import NewUsers
 from adtally.edge.deadlines import Deadlines
 from adtally.edge.exchange import Reply
 from adtally.edge.identity import Identity
+from adtally.edge.own_paths import OwnPaths
 from adtally.edge.protocol import Connection
 from adtally.edge.responses import CLOSE, KEEP_ALIVE, DateLine, Refusal, Status, not_recorded, with_body
 from adtally.edge.stats import EdgeStats, Refused, Unrecorded
@@ -22,7 +23,8 @@ from adtally.eventlog.port import LogWriter
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
-PROMETHEUS_TEXT: Final = b"Content-Type: text/plain; version=1.0.0; charset=utf-8\r\n"
+GATHER_TURNS_MAX: Final = 2
+"""Turns of the loop that a batch may wait for more clicks, as long as each brings some."""
 _END_CLOSE: Final = CLOSE + b"\r\n"
 _ALLOW: Final = b"Allow: GET, HEAD\r\n"
 _ANSWERED: Final = frozenset({b"GET", b"HEAD"})
@@ -60,6 +62,7 @@ class EdgeSite:
         self._config: Final = config
         self._loop: Final = asyncio.get_running_loop()
         self._clients: Final = Clients(config.trusted_proxies)
+        self._own_paths: Final = OwnPaths(config, self._clients, self.stats, self.ready, self.publish)
         users = NewUsers(secure=config.secure_cookie)
         self.judge: Final = ClickJudge(
             replica,
@@ -82,6 +85,7 @@ class EdgeSite:
         self._date: Final = DateLine(clock.now_ms())
         self._turn_scheduled = False
         self._turn_s = self.now_s
+        self._turns = self._gathered = 0
         self._was_ready = True
 
     def connected(self, connection: Connection, host: str) -> Client | None:
@@ -113,31 +117,9 @@ class EdgeSite:
         elif request.path == b"/click":
             self._click(request, reply)
         else:
-            self._own_path(request, reply)
+            self._reply(request, reply, *self._own_paths.answer(request))
         if old and not reply.close and reply.data:
             reply.data = reply.data.replace(b"\r\n", b"\r\n" + KEEP_ALIVE, 1)
-
-    def _own_path(self, request: Request, reply: Reply) -> None:
-        if request.path == b"/-/healthz":
-            self._reply(request, reply, 200, b"ok\n")
-        elif request.path == b"/-/readyz":
-            if self.ready():
-                self._reply(request, reply, 200, b"ready\n")
-            else:
-                self._reply(request, reply, 503, b"the event log does not take clicks now\n", b"Retry-After: 1\r\n")
-        elif request.path != b"/-/metrics":
-            self.stats.refused["unknown_path"] += 1
-            self._reply(request, reply, 404, b"no such path\n")
-        elif not self._may_see_metrics(request):
-            self.stats.refused["forbidden"] += 1
-            self._reply(request, reply, 403, b"metrics are for this host only (edge.metrics_public)\n")
-        else:
-            self.publish()
-            self._reply(request, reply, 200, self.stats.render(), PROMETHEUS_TEXT)
-
-    def _may_see_metrics(self, request: Request) -> bool:
-        client = self._clients.behind(request.peer, request.headers.get(b"x-forwarded-for"))
-        return self._config.metrics_public or client.loopback
 
     def _reply(self, request: Request, reply: Reply, status: Status, body: bytes, more: bytes = b"") -> None:
         head = request.method == b"HEAD"
@@ -205,7 +187,19 @@ class EdgeSite:
         self.commit.add_control(opening)
 
     def _turn(self) -> None:
+        """Submit once a turn of the loop has brought no new click.
+
+        Clients that were answered together ask together, but not within one turn: a batch that leaves with the first
+        of them splits them for good, into commits that cost as much each. A turn that brings nothing does not wait.
+        """
+        pending = self.commit.pending
+        if pending > self._gathered and self._turns < GATHER_TURNS_MAX and not self.commit.outstanding:
+            self._gathered = pending
+            self._turns += 1
+            self._begin_turn()
+            return
         self._turn_scheduled = False
+        self._gathered = self._turns = 0
         self._submit(self._turn_s)
 
     def _submit(self, now_s: float) -> None:
@@ -230,11 +224,14 @@ class EdgeSite:
         outcome = self.commit.finished(error, now_s)
         if error is not None:
             log.error("the event log could not keep a batch", error=str(error), clicks=len(outcome.waiters))
-        # The next batch first: its write goes on while these answers leave.
-        self._submit(now_s)
+        if self.commit.pending >= self._config.batch_events_max:
+            # A full batch waits for nobody: its write goes on while these answers leave.
+            self._submit(now_s)
         if self.commit.empty:
             self.drained.set()
         self._settle(outcome.waiters, None if outcome.recorded else "log_failed")
+        if not self.commit.empty and not self._turn_scheduled:
+            self._begin_turn()
 
     def _settle(self, replies: Sequence[Reply], unrecorded: Unrecorded | None) -> None:
         if unrecorded is None:
