@@ -15,6 +15,7 @@ from adtally.edge.deadlines import Deadlines
 from adtally.edge.exchange import Reply
 from adtally.edge.identity import Identity
 from adtally.edge.own_paths import OwnPaths
+from adtally.edge.plain import PlainHeads
 from adtally.edge.protocol import Connection
 from adtally.edge.responses import CLOSE, KEEP_ALIVE, DateLine, Refusal, Status, not_recorded, with_body
 from adtally.edge.stats import EdgeStats, Refused, Unrecorded
@@ -47,6 +48,7 @@ class EdgeSite:
         self.head_timeout_s = float(config.head_timeout_s)
         self.idle_timeout_s = float(config.idle_timeout_s)
         self.deadlines: Deadlines[Connection] = Deadlines(self.now_s)
+        self.read_plain: Final = PlainHeads().read
         self.connections: Final[set[Connection]] = set()
         self.stats: Final = EdgeStats()
         self.identity: Final = Identity(edge_id, clock.now_ms())
@@ -82,6 +84,7 @@ class EdgeSite:
         """Done when the writer is closed, with what went wrong."""
         self._closing = False
         self._thread: Final = CommitThread(writer, clock, self._loop, self._finished)
+        self._events: Final = self.stats.events
         self._date: Final = DateLine(clock.now_ms())
         self._turn_scheduled = False
         self._turn_s = self.now_s
@@ -115,7 +118,7 @@ class EdgeSite:
             self.stats.refused[_REFUSED[status]] += 1
             self._reply(request, reply, status, refusal.text.encode("ascii"), _ALLOW if status == 405 else b"")
         elif request.path == b"/click":
-            self._click(request, reply)
+            self.click(request, reply)
         else:
             self._reply(request, reply, *self._own_paths.answer(request))
         if old and not reply.close and reply.data:
@@ -141,7 +144,8 @@ class EdgeSite:
         log.error("a request failed", exc_info=error)
         return Refusal(500, "this is a defect of the server")
 
-    def _click(self, request: Request, reply: Reply) -> None:
+    def click(self, request: Request, reply: Reply) -> None:
+        """Answer a request for `/click`."""
         if not self._turn_scheduled:
             self._begin_turn()
         identity = self.identity
@@ -155,9 +159,9 @@ class EdgeSite:
             self.stats.refused["unknown_ad"] += 1
             self._reply(request, reply, 404, b"no such ad\n")
             return
-        self.stats.events[redirect.verdict] += 1
+        self._events[redirect.verdict] += 1
         rest = redirect.location_and_more
-        reply.data = self._date.redirect + rest + (_END_CLOSE if reply.close else b"\r\n")
+        reply.data = b"%b%b%b" % (self._date.redirect, rest, _END_CLOSE if reply.close else b"\r\n")
         if not self.commit.add(redirect.encoded, identity.edge_id, redirect.seq, identity.ts_ms, reply, self._turn_s):
             self.stats.unrecorded["queue_full"] += 1
             reply.data = not_recorded(reply.data)
