@@ -34,7 +34,7 @@ class HeadParser:
 
     def __init__(self, owner: Owner) -> None:
         self._owner: Final = owner
-        self._parser: Final = HttpRequestParser(self)
+        self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._bytes = 0
@@ -42,8 +42,13 @@ class HeadParser:
         self.unfinished = False
         """Whether a head has begun and not ended."""
 
+    def forget(self) -> None:
+        """Let go of httptools, which holds on to this: the collector need not come for a connection that ended."""
+        self._parser = None
+
     def feed(self, data: bytes) -> None:
         """Parse. Raises Refusal, or what the owner raised."""
+        assert self._parser is not None
         rest = data
         while rest and not self._owner.deaf:
             try:
@@ -88,6 +93,7 @@ class HeadParser:
     def on_headers_complete(self) -> None:
         """Hand the request on: none that is answered here has a body (httptools)."""
         parser, target, headers, owner = self._parser, self._target, self._headers, self._owner
+        assert parser is not None
         self._target, self._headers = b"", []
         # A head that came in one slice is short.
         short = not self.unfinished

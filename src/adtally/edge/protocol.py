@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.site.disconnected(self)
             self.site.deadlines.forget(self)
+        if self.parser is not None:
+            self.parser.forget()
         self.transport = self.parser = None
         self.outstanding.clear()
         self.backlog = b""
