@@ -53,7 +53,7 @@ class EdgeSite:
         self.stats: Final = EdgeStats()
         self.identity: Final = Identity(edge_id, clock.now_ms())
         self.drained: Final = asyncio.Event()
-        """Set while nothing waits for the log."""
+        """Set while nothing waits for the log, or gathers before it does."""
         self.drained.set()
         self.deserted: Final = asyncio.Event()
         """Set while there are no connections."""
@@ -170,6 +170,7 @@ class EdgeSite:
     def _begin_turn(self) -> None:
         """See to it that all clicks of this turn of the loop share one look at the clock and one batch."""
         self._turn_scheduled = True
+        self.drained.clear()
         self._turn_s = self.clock.monotonic_s()
         self.observe_clock()
         self._loop.call_soon(self._turn)
@@ -205,6 +206,8 @@ class EdgeSite:
         self._turn_scheduled = False
         self._gathered = self._turns = 0
         self._submit(self._turn_s)
+        if self.commit.empty:
+            self.drained.set()
 
     def _submit(self, now_s: float) -> None:
         batch = None if self._closing else self.commit.take_batch(now_s)

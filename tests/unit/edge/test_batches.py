@@ -59,3 +59,21 @@ def test_a_batch_waits_for_a_few_turns_only() -> None:
 
 def test_what_waited_for_a_commit_is_joined_by_those_that_its_end_lets_go_on() -> None:
     assert asyncio.run(batches([1, 0, 4, 0, 2, 1], finish_in_turn=4)) == [1, 7]
+
+
+def test_an_edge_is_not_drained_while_its_clicks_gather() -> None:
+    async def drained() -> list[bool]:
+        site = EdgeSite(EdgeConfig(), DictReplica(), MemoryWriter(), EDGE_ID, SYSTEM_CLOCK)
+        site._thread = Submitted()  # type: ignore[misc, assignment]
+        seen = [site.drained.is_set()]
+        for query in (b"ad_id=unknown", b"ad_id=ad_1&user_id=u"):
+            request = Request(b"GET", b"/click", query, {}, REQUEST.peer, body=False)
+            site.click(request, Reply(NoConnection(), False))  # type: ignore[arg-type]
+            seen.append(site.drained.is_set())
+            for _ in range(4):
+                await asyncio.sleep(0)
+            seen.append(site.drained.is_set())
+        site._finished(None, 0.0)
+        return [*seen, site.drained.is_set()]
+
+    assert asyncio.run(drained()) == [True, False, True, False, False, True]
