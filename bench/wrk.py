@@ -14,7 +14,8 @@ def run_wrk(address: tuple[str, int], connections: int, seconds: float, core: in
     """Give the requests per second that wrk completed.
 
     One request again and again: a script that varies it makes wrk slower than nginx, and nginx look slower than it is.
-    Nothing in the edge is remembered by user, so the repetition gives it no advantage but a warm ad.
+    Nothing in the edge is remembered by user, so the repetition gives it no advantage but a warm ad, a known user agent
+    and a known Host line.
     """
     wrk = find("wrk")
     host, port = address

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+import adtally.eventlog.sqlite.ahead
 import adtally.eventlog.sqlite.janitor
 import adtally.eventlog.sqlite.segment
 import adtally.eventlog.sqlite.writer
@@ -215,6 +216,9 @@ def run(seed: int, folder: Path, kind: str | None = None) -> str:
         if not disk.sync(str(path)):
             raise OSError("the simulated disk does not sync")
 
+    def append_file(path: Path, content: bytes) -> int:
+        return disk.append(str(path), content)
+
     with pytest.MonkeyPatch.context() as patch, capture_logs():
         patch.setattr(secrets, "token_hex", lambda count: ids.randbytes(count).hex())
         patch.setattr(time, "sleep", _refuse_to_sleep)
@@ -222,6 +226,7 @@ def run(seed: int, folder: Path, kind: str | None = None) -> str:
         for module in (adtally.eventlog.sqlite.writer, adtally.eventlog.sqlite.janitor):
             patch.setattr(module, "sync_folder", lambda folder: None)
         patch.setattr(adtally.eventlog.sqlite.segment, "sync_file", sync_file)
+        patch.setattr(adtally.eventlog.sqlite.ahead, "append_file", append_file)
         try:
             scheduler = Scheduler(world, PROFILES[kind], rnd)
             for _ in range(PROFILES[kind].actions):

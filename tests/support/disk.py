@@ -1,5 +1,6 @@
 """A disk that forgets: a SQLite VFS whose unsynced writes can be dropped or torn, and whose calls can fail."""
 
+import errno
 import random
 from collections import defaultdict
 from pathlib import Path
@@ -78,6 +79,17 @@ class SimulatedDisk(apsw.VFS):
                 return False
             self.note_sync(path)
         return True
+
+    def append(self, path: str, content: bytes) -> int:
+        """Do what writing behind a file's end without SQLite does; give the new size. Raises OSError."""
+        length = Path(path).stat().st_size
+        if self.alive():
+            if self.full:
+                raise OSError(errno.ENOSPC, "no space left on the simulated disk")
+            self.note_write(path, length, b"", content, length)
+            with Path(path).open("ab") as file:
+                length += file.write(content)
+        return length
 
     def note_write(self, path: str, offset: int, before: bytes, after: bytes, length: int) -> None:
         self._lengths.setdefault(path, length)

@@ -105,6 +105,29 @@ def test_what_a_failed_sync_left_in_the_wal_stays_void_after_a_recovery(tmp_path
     assert seqs(read_all(SqliteLogReader(tmp_path, "r", vfs=disk.name))) == [1, 3]
 
 
+def test_most_commits_leave_the_size_of_the_wal_as_it_was(tmp_path: Path) -> None:
+    writer = SqliteLogWriter.open(tmp_path, P, "e1", 500, BIG)
+    wal = segment_path(tmp_path / P, 1).with_name("00000001.segment-wal")
+    sizes = []
+    for seq in range(300):
+        writer.append([event(seq)] * 30, 2_000)
+        sizes.append(wal.stat().st_size)
+    writer.close(None, 3_000)
+    assert len(set(sizes)) < 40
+
+
+def test_zeros_behind_the_end_of_a_wal_change_nothing_for_a_recovery(tmp_path: Path) -> None:
+    writer = SqliteLogWriter.open(tmp_path, P, "e1", 500, BIG)
+    for seq in range(50):
+        writer.append([event(seq)] * (seq % 7 + 1), 2_000)
+    writer.close(None, 3_000)
+    for shared_memory in tmp_path.glob("*/*-shm"):
+        shared_memory.unlink()
+    wal = segment_path(tmp_path / P, 1).with_name("00000001.segment-wal")
+    assert wal.read_bytes().endswith(bytes(8_192)), "nothing was written ahead: this test has lost its point"
+    assert seqs(read_all(SqliteLogReader(tmp_path, "r"))) == [seq for seq in range(50) for _ in range(seq % 7 + 1)]
+
+
 def test_a_full_disk_recovers_without_a_new_writer(tmp_path: Path, disk: SimulatedDisk) -> None:
     writer = SqliteLogWriter.open(tmp_path, P, "e1", 500, segment_bytes=1, vfs=disk.name)
     kept = []

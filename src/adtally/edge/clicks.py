@@ -11,7 +11,7 @@ from adtally.edge.cookies import NewUsers, cookie_user
 from adtally.edge.identity import Identity
 from adtally.edge.landing import Landing
 from adtally.edge.lines import ad_part, json_text, optional_part
-from adtally.edge.query import match_usual, parse_click_query
+from adtally.edge.query import UsualValues, parse_click_query, usual_values
 from adtally.edge.verdicts import PURPOSE, Agents, is_prefetch, judge
 from adtally.event import Verdict
 from adtally.registry.port import AdReplica
@@ -27,6 +27,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     peer: Client
     body: bool
     """Whether a body follows, which nothing here takes."""
+    usual: UsualValues | None = None
+    """Where the query was found to be a usual one already: its values, as `usual_values` gives them."""
 
 
 class CachedAd(msgspec.Struct, frozen=True):
@@ -64,8 +66,10 @@ class ClickJudge:
         self._clients: Final = clients
         self._users: Final = users
         self._agents: Final = Agents(counted_agents)
+        self._known_agent: Final = self._agents.known
         self._event_header: Final = event_header
         self._ads: FifoCache[str, CachedAd] = FifoCache(ad_cache_entries)
+        self._known_ad: Final = self._ads.get
 
     def refresh(self) -> None:
         """Take note of changed ads; to be called several times a second."""
@@ -78,37 +82,37 @@ class ClickJudge:
         `identity` has observed the clock. Raises InvalidValueError for parameters that break a rule.
         """
         headers = request.headers
-        usual = match_usual(request.query.decode("latin-1"))
+        usual = request.usual or usual_values(request.query)
         if usual is not None:
-            ad_id, user_id, impression_id = usual.groups()
+            ad_id, user_id, impression_id = usual
             quoted_user = f'"{user_id}"'
         else:
             params = parse_click_query(request.query)
             ad_id, user_id, impression_id = params.ad_id, params.user_id, params.impression_id
             quoted_user = "" if user_id is None else json_text(user_id)
-        ad = self._ads.get(ad_id) or self._find(ad_id)
+        ad = self._known_ad(ad_id) or self._find(ad_id)
         if ad is None:
             return None
         user_agent = headers.get(b"user-agent", b"")
-        agent = self._agents.known(user_agent) or self._agents.read(user_agent)
+        agent = self._known_agent(user_agent) or self._agents.read(user_agent)
         client = request.peer
         if client.trusted:
             client = self._clients.behind(client, headers.get(b"x-forwarded-for"))
         ts_ms = identity.ts_ms
-        more = b"\r\n"
+        more = b""
         if user_id is None:
             user_id = cookie_user(headers.get(b"cookie", b""))
             if user_id is None:
                 user_id = self._users.user_for(ad_id, client.address, user_agent, ts_ms)
-                more += self._users.set_cookie_line(user_id)
+                more = self._users.set_cookie_line(user_id)
             quoted_user = f'"{user_id}"'
-        purpose = headers.get(PURPOSE)
-        prefetch = purpose is not None and is_prefetch(purpose)
-        verdict = judge(head=request.method == b"HEAD", prefetch=prefetch, bot=agent.bot, paused=ad.paused)
         optional = ""
-        referer = headers.get(b"referer")
-        if referer is not None or impression_id is not None:
-            optional = optional_part(impression_id, None if referer is None else referrer_host(referer))
+        verdict: Verdict = "ok"
+        if impression_id is not None or b"referer" in headers:
+            optional = optional_part(impression_id, referrer_host(headers.get(b"referer", b"")))
+        if agent.bot or ad.paused or PURPOSE in headers or request.method == b"HEAD":
+            prefetch = is_prefetch(headers.get(PURPOSE, b""))
+            verdict = judge(head=request.method == b"HEAD", prefetch=prefetch, bot=agent.bot, paused=ad.paused)
         seq = identity.number()
         # Event's fields in their order.
         line = (
@@ -118,8 +122,8 @@ class ClickJudge:
         )
         if self._event_header:
             more += b"X-Click-Event: %b.%d.%d\r\n" % (identity.edge_id.encode("ascii"), seq, ts_ms)
-        location = ad.landing.location(user_id, impression_id, ts_ms)
-        return Redirect(line.encode(), seq, verdict, location + more)
+        location = ad.landing.fixed or ad.landing.location(user_id, impression_id, ts_ms)
+        return Redirect(line.encode(), seq, verdict, b"%b\r\n%b" % (location, more))
 
     def _find(self, ad_id: str) -> CachedAd | None:
         # Unknown ads are not remembered: whoever asks for many would push the known ones out.

@@ -1,5 +1,6 @@
 """What a connection and its worker say to each other."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -44,6 +45,15 @@ class Site(Protocol):
 
     def handle(self, request: Request, reply: Reply, *, old: bool) -> None:
         """Answer a request: fill in `reply` now, or later and then call `settled`. `old` says HTTP/1.0."""
+        ...
+
+    @property
+    def read_plain(self) -> Callable[[bytes, Client], Request | None]:
+        """`PlainHeads.read`, for all connections."""
+        ...
+
+    def click(self, request: Request, reply: Reply) -> None:
+        """Answer a request for `/click` as `handle` does."""
         ...
 
     def refuse(self, refusal: Refusal, reply: Reply) -> None:

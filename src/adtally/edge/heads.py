@@ -17,9 +17,9 @@ REQUEST_LINE_REST_BYTES: Final = len(b"GET  HTTP/1.1\r\n")
 _LENGTH: Final = b"content-length"
 _ENCODING: Final = b"transfer-encoding"
 _KEPT: Final = (b"host", b"user-agent", b"cookie", b"referer", b"x-forwarded-for", b"connection", _LENGTH, _ENCODING)
-_WANTED: Final = {name: name for name in _KEPT} | dict.fromkeys(PREFETCH_HEADERS, PURPOSE)
+WANTED: Final = {name: name for name in _KEPT} | dict.fromkeys(PREFETCH_HEADERS, PURPOSE)
 """The headers that are kept, with the name under which they are found."""
-_IGNORED: Final = (
+IGNORED: Final = (
     b"accept",
     b"accept-encoding",
     b"accept-language",
@@ -43,8 +43,8 @@ _IGNORED: Final = (
     b"x-forwarded-proto",
     b"x-real-ip",
 )
-_SPELLED: Final[dict[bytes, bytes | None]] = {
-    spelled: _WANTED.get(name) for name in (*_WANTED, *_IGNORED) for spelled in (name, name.title())
+SPELLED: Final[dict[bytes, bytes | None]] = {
+    spelled: WANTED.get(name) for name in (*WANTED, *IGNORED) for spelled in (name, name.title())
 }
 """Header names as browsers and proxies spell them, to be found without making them lower case first."""
 _UNUSUAL: Final = b""
@@ -74,9 +74,9 @@ def read_head(method: bytes, target: bytes, headers: Headers, peer: Client, *, s
         raise Refusal(431, f"the headers have more than {HEADER_BYTES_MAX} bytes")
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        wanted = _SPELLED.get(name, _UNUSUAL)
+        wanted = SPELLED.get(name, _UNUSUAL)
         if wanted is _UNUSUAL:
-            wanted = _WANTED.get(name.lower())
+            wanted = WANTED.get(name.lower())
         if wanted is None:
             continue
         if wanted not in found:

@@ -15,7 +15,7 @@ _SAFE: Final = string.ascii_letters + string.digits + string.punctuation
 class Landing:
     """An ad's landing URL. `{ts}` is the event's time in epoch milliseconds; `{impression_id}` may be empty."""
 
-    __slots__ = ("_ad_id", "_fixed", "_names", "_texts")
+    __slots__ = ("_ad_id", "_names", "_texts", "fixed")
 
     def __init__(self, landing_url: str, ad_id: str, campaign_id: str) -> None:
         known = {"ad_id": ad_id, "campaign_id": campaign_id}
@@ -31,12 +31,13 @@ class Landing:
         self._ad_id = ad_id
         self._texts = texts
         self._names = names
-        self._fixed = None if names else texts[0].encode("ascii")
+        self.fixed: Final = None if names else texts[0].encode("ascii")
+        """The whole URL, where nothing is to be filled in."""
 
     def location(self, user_id: str, impression_id: str | None, ts_ms: int) -> bytes:
         """Give the URL with its macros filled and percent-encoded, as ASCII."""
-        if self._fixed is not None:
-            return self._fixed
+        if self.fixed is not None:
+            return self.fixed
         values = {
             "click_id": click_id(self._ad_id, user_id, impression_id, ts_ms),
             "impression_id": quote(impression_id or "", safe=""),

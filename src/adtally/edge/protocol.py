@@ -4,10 +4,9 @@ import asyncio
 from collections import deque
 from typing import Final, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-
+from adtally.edge.clicks import Request
 from adtally.edge.exchange import Reply, Site
-from adtally.edge.heads import check_target, check_unfinished, check_version, read_head
+from adtally.edge.parsing import HeadParser
 from adtally.edge.responses import Refusal
 
 OUTSTANDING_MAX: Final = 64
@@ -18,8 +17,6 @@ LINGER_S: Final = 2.0
 """After a refusal the rest of the input is thrown away for so long: closing at once would reset the connection, and the
 client would never see the answer."""
 
-_HEAD_END: Final = b"\r\n\r\n"
-
 
 class Connection(asyncio.Protocol):
     """Parses, keeps order, and closes when it must."""
@@ -28,15 +25,13 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, site: Site) -> None:
         self.site: Final = site
+        self._read_plain: Final = site.read_plain
         self.transport: asyncio.Transport | None = None
-        self.parser: HttpRequestParser | None = None
+        self.parser: HeadParser | None = None
+        """None as long as plain heads came only."""
         self.outstanding: deque[Reply] = deque()
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.head_bytes = 0
-        self.head_tail = b""
         self.head_since_s = 0.0
-        """When the unfinished head began; 0 between heads."""
+        """When the parser's unfinished head began."""
         self.idle_since_s = site.now_s
         self.write_paused_since_s = 0.0
         self.backlog = b""
@@ -58,7 +53,6 @@ class Connection(asyncio.Protocol):
             return
         self.peer = client
         self.transport = transport
-        self.parser = HttpRequestParser(self)
         self.site.deadlines.watch(self, self.idle_since_s + self.site.idle_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -66,6 +60,8 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.site.disconnected(self)
             self.site.deadlines.forget(self)
+        if self.parser is not None:
+            self.parser.forget()
         self.transport = self.parser = None
         self.outstanding.clear()
         self.backlog = b""
@@ -78,8 +74,19 @@ class Connection(asyncio.Protocol):
         if self.reading_paused:
             self.backlog += data
             return
+        parser = self.parser
         if len(data) > SLICE_BYTES:
             self._parse_slices(data)
+        # Between two heads the parser, if there is one, does not miss those that are plain.
+        elif (parser is None or not parser.unfinished) and (request := self._read_plain(data, self.peer)) is not None:
+            reply = Reply(self, request.headers.get(b"connection") == b"close")
+            try:
+                self.site.click(request, reply)
+            except Exception as error:  # noqa: BLE001 - reported
+                self._fail(error)
+            else:
+                self.deaf = reply.close
+                self.outstanding.append(reply)
         else:
             self._parse(data)
         outstanding = self.outstanding
@@ -100,82 +107,28 @@ class Connection(asyncio.Protocol):
             self._parse(data[start : start + SLICE_BYTES])
 
     def _parse(self, data: bytes) -> None:
-        rest = data
-        while rest and not self.deaf:
-            assert self.parser is not None
-            try:
-                self.parser.feed_data(rest)
-                break
-            except HttpParserUpgrade as upgrade:
-                # Nobody is upgraded: the request was answered as if the header were not there.
-                rest = rest[upgrade.args[0] :]
-            except HttpParserError as error:
-                if not self.deaf:
-                    self._refuse(self._refusal(error))
-                return
-        if (self.head_since_s or data[-4:] != _HEAD_END) and not self.deaf:
-            self._measure_unfinished(data)
-
-    def _refusal(self, error: HttpParserError) -> Refusal:
-        reason = error.__context__
-        if isinstance(reason, Refusal):
-            return reason
-        if reason is not None:
-            return self.site.defect(reason)
-        return Refusal(400, "this is not a well-formed HTTP/1.1 request")
-
-    def _measure_unfinished(self, data: bytes) -> None:
-        """Count the bytes of a head that has not ended, which httptools keeps to itself, and start its clock."""
-        tail = (self.head_tail + data)[-len(_HEAD_END) :]
-        if tail == _HEAD_END:
-            self.head_bytes, self.head_since_s, self.head_tail = 0, 0.0, b""
-            return
-        self.head_tail = tail[1:] if len(tail) == len(_HEAD_END) else tail
-        if self.head_bytes:
-            self.head_bytes += len(data)
-        else:
-            before = data.rfind(_HEAD_END)
-            self.head_bytes = len(data) - (before + len(_HEAD_END) if before >= 0 else 0)
-        if not self.head_since_s:
-            self.head_since_s = self.site.now_s
-            self.site.deadlines.watch(self, self.head_since_s + self.site.head_timeout_s)
+        if self.parser is None:
+            self.parser = HeadParser(self)
         try:
-            check_unfinished(self.head_bytes, self.target)
-        except Refusal as refusal:
-            self._refuse(refusal)
+            self.parser.feed(data)
+        except Exception as error:  # noqa: BLE001 - reported, or a Refusal
+            self._fail(error)
 
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the request target (httptools)."""
-        self.target += url
-        # What came in one slice is short.
-        if self.head_since_s:
-            check_target(self.target)
+    def _fail(self, error: Exception) -> None:
+        if not self.deaf:
+            self._refuse(error if isinstance(error, Refusal) else self.site.defect(error))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header (httptools)."""
-        self.headers.append((name, value))
+    def head_begins(self) -> None:
+        """See to it that an unfinished head ends in time."""
+        self.head_since_s = self.site.now_s
+        self.site.deadlines.watch(self, self.head_since_s + self.site.head_timeout_s)
 
-    def on_headers_complete(self) -> None:
-        """Answer the request: none that is answered here has a body (httptools)."""
-        parser, target, headers = self.parser, self.target, self.headers
-        assert parser is not None
-        self.target, self.headers = b"", []
-        # A head that came in one slice is short.
-        short = not self.head_since_s
-        if not short:
-            self.head_bytes, self.head_since_s = 0, 0.0
-        request = read_head(parser.get_method(), target, headers, self.peer, short=short)
-        keep_alive = parser.should_keep_alive()
-        old = False
-        # Without a Connection header only HTTP/1.1 keeps alive, and asking for the version is slow.
-        if not keep_alive or b"connection" in request.headers or b"host" not in request.headers:
-            version = parser.get_http_version()
-            check_version(version, request)
-            old = version == "1.0"
-        if not keep_alive:
-            self.deaf = True
-        reply = Reply(self, not keep_alive)
+    def take(self, request: Request, *, close: bool, old: bool) -> None:
+        """Answer a request, and take no further one if the client says `close`. Raises Refusal."""
+        reply = Reply(self, close)
         self.site.handle(request, reply, old=old)
+        if close:
+            self.deaf = True
         self.outstanding.append(reply)
 
     def eof_received(self) -> bool:
@@ -188,7 +141,12 @@ class Connection(asyncio.Protocol):
 
     def settled(self) -> None:
         """Write what is ready, the first outstanding reply being so, and go on reading."""
-        self._write_ready()
+        outstanding = self.outstanding
+        if len(outstanding) == 1 and not outstanding[0].close and self.transport is not None:
+            self.transport.write(outstanding.popleft().data)
+            self.idle_since_s = self.site.now_s
+        else:
+            self._write_ready()
         if self.reading_paused:
             self._resume_reading()
 
@@ -266,7 +224,7 @@ class Connection(asyncio.Protocol):
             return self._abort_at(max(self.linger_until_s, self.idle_since_s + LINGER_S), now_s)
         if self.write_paused_since_s:
             return self._abort_at(self.write_paused_since_s + idle_timeout_s, now_s)
-        if self.head_since_s:
+        if self.parser is not None and self.parser.unfinished:
             if now_s >= self.head_since_s + self.site.head_timeout_s and not self.deaf:
                 self._refuse(Refusal(408, "the request's head did not come in time"))
                 return now_s + LINGER_S

@@ -1,7 +1,7 @@
 """The parameters of `/click`, parsed strictly: what is not certainly right is refused (design section 8)."""
 
 import re
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -10,14 +10,17 @@ from adtally.errors import InvalidValueError
 
 ID_BYTES_MAX: Final = 128
 
+UsualValues = tuple[str, str | None, str | None]
+
 _FIELDS: Final = {b"ad_id": "ad_id", b"user_id": "user_id", b"impression_id": "impression_id"}
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ID: Final = rf"([A-Za-z0-9_.~-]{{1,{ID_BYTES_MAX}}})"
-match_usual: Final = re.compile(f"ad_id={_ID}(?:&user_id={_ID})?(?:&impression_id={_ID})?").fullmatch
+USUAL_QUERY: Final = f"ad_id={_ID}(?:&user_id={_ID})?(?:&impression_id={_ID})?"
 """Links as they are mostly made: nothing is encoded, so nothing can be wrong, neither here nor in JSON.
 
-Takes the query as Latin-1 text, so that the groups are the three values as they are kept.
+For a query as Latin-1 text, so that the groups are the three values as they are kept.
 """
+_match_usual: Final = re.compile(USUAL_QUERY).fullmatch
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -29,14 +32,20 @@ class ClickParams(msgspec.Struct, frozen=True, gc=False):
     impression_id: str | None
 
 
+def usual_values(query: bytes) -> UsualValues | None:
+    """Give ad_id, user_id and impression_id of a usual query, which are safe in JSON as they are; None of others."""
+    match = _match_usual(query.decode("latin-1"))
+    return None if match is None else cast("UsualValues", match.groups())
+
+
 def parse_click_query(query: bytes) -> ClickParams:
     """Parse what stands after the `?`, as the URL standard's form encoding: `+` is a space.
 
     Unknown parameters are ignored. Raises InvalidValueError for a missing `ad_id`, and for a known parameter that is
     repeated, empty, longer than 128 bytes, wrongly encoded, or holds control characters.
     """
-    usual = match_usual(query.decode("latin-1"))
-    return ClickParams(*usual.groups()) if usual is not None else _parse_pairs(query)
+    usual = usual_values(query)
+    return ClickParams(*usual) if usual is not None else _parse_pairs(query)
 
 
 def _parse_pairs(query: bytes) -> ClickParams:

@@ -14,6 +14,8 @@ from adtally.edge.cookies import NewUsers
 from adtally.edge.deadlines import Deadlines
 from adtally.edge.exchange import Reply
 from adtally.edge.identity import Identity
+from adtally.edge.own_paths import OwnPaths
+from adtally.edge.plain import PlainHeads
 from adtally.edge.protocol import Connection
 from adtally.edge.responses import CLOSE, KEEP_ALIVE, DateLine, Refusal, Status, not_recorded, with_body
 from adtally.edge.stats import EdgeStats, Refused, Unrecorded
@@ -22,7 +24,8 @@ from adtally.eventlog.port import LogWriter
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
-PROMETHEUS_TEXT: Final = b"Content-Type: text/plain; version=1.0.0; charset=utf-8\r\n"
+GATHER_TURNS_MAX: Final = 2
+"""Turns of the loop that a batch may wait for more clicks, as long as each brings some."""
 _END_CLOSE: Final = CLOSE + b"\r\n"
 _ALLOW: Final = b"Allow: GET, HEAD\r\n"
 _ANSWERED: Final = frozenset({b"GET", b"HEAD"})
@@ -45,11 +48,12 @@ class EdgeSite:
         self.head_timeout_s = float(config.head_timeout_s)
         self.idle_timeout_s = float(config.idle_timeout_s)
         self.deadlines: Deadlines[Connection] = Deadlines(self.now_s)
+        self.read_plain: Final = PlainHeads().read
         self.connections: Final[set[Connection]] = set()
         self.stats: Final = EdgeStats()
         self.identity: Final = Identity(edge_id, clock.now_ms())
         self.drained: Final = asyncio.Event()
-        """Set while nothing waits for the log."""
+        """Set while nothing waits for the log, or gathers before it does."""
         self.drained.set()
         self.deserted: Final = asyncio.Event()
         """Set while there are no connections."""
@@ -60,6 +64,7 @@ class EdgeSite:
         self._config: Final = config
         self._loop: Final = asyncio.get_running_loop()
         self._clients: Final = Clients(config.trusted_proxies)
+        self._own_paths: Final = OwnPaths(config, self._clients, self.stats, self.ready, self.publish)
         users = NewUsers(secure=config.secure_cookie)
         self.judge: Final = ClickJudge(
             replica,
@@ -79,9 +84,11 @@ class EdgeSite:
         """Done when the writer is closed, with what went wrong."""
         self._closing = False
         self._thread: Final = CommitThread(writer, clock, self._loop, self._finished)
+        self._events: Final = self.stats.events
         self._date: Final = DateLine(clock.now_ms())
         self._turn_scheduled = False
         self._turn_s = self.now_s
+        self._turns = self._gathered = 0
         self._was_ready = True
 
     def connected(self, connection: Connection, host: str) -> Client | None:
@@ -111,33 +118,11 @@ class EdgeSite:
             self.stats.refused[_REFUSED[status]] += 1
             self._reply(request, reply, status, refusal.text.encode("ascii"), _ALLOW if status == 405 else b"")
         elif request.path == b"/click":
-            self._click(request, reply)
+            self.click(request, reply)
         else:
-            self._own_path(request, reply)
+            self._reply(request, reply, *self._own_paths.answer(request))
         if old and not reply.close and reply.data:
             reply.data = reply.data.replace(b"\r\n", b"\r\n" + KEEP_ALIVE, 1)
-
-    def _own_path(self, request: Request, reply: Reply) -> None:
-        if request.path == b"/-/healthz":
-            self._reply(request, reply, 200, b"ok\n")
-        elif request.path == b"/-/readyz":
-            if self.ready():
-                self._reply(request, reply, 200, b"ready\n")
-            else:
-                self._reply(request, reply, 503, b"the event log does not take clicks now\n", b"Retry-After: 1\r\n")
-        elif request.path != b"/-/metrics":
-            self.stats.refused["unknown_path"] += 1
-            self._reply(request, reply, 404, b"no such path\n")
-        elif not self._may_see_metrics(request):
-            self.stats.refused["forbidden"] += 1
-            self._reply(request, reply, 403, b"metrics are for this host only (edge.metrics_public)\n")
-        else:
-            self.publish()
-            self._reply(request, reply, 200, self.stats.render(), PROMETHEUS_TEXT)
-
-    def _may_see_metrics(self, request: Request) -> bool:
-        client = self._clients.behind(request.peer, request.headers.get(b"x-forwarded-for"))
-        return self._config.metrics_public or client.loopback
 
     def _reply(self, request: Request, reply: Reply, status: Status, body: bytes, more: bytes = b"") -> None:
         head = request.method == b"HEAD"
@@ -159,7 +144,8 @@ class EdgeSite:
         log.error("a request failed", exc_info=error)
         return Refusal(500, "this is a defect of the server")
 
-    def _click(self, request: Request, reply: Reply) -> None:
+    def click(self, request: Request, reply: Reply) -> None:
+        """Answer a request for `/click`."""
         if not self._turn_scheduled:
             self._begin_turn()
         identity = self.identity
@@ -173,9 +159,9 @@ class EdgeSite:
             self.stats.refused["unknown_ad"] += 1
             self._reply(request, reply, 404, b"no such ad\n")
             return
-        self.stats.events[redirect.verdict] += 1
+        self._events[redirect.verdict] += 1
         rest = redirect.location_and_more
-        reply.data = self._date.redirect + rest + (_END_CLOSE if reply.close else b"\r\n")
+        reply.data = b"%b%b%b" % (self._date.redirect, rest, _END_CLOSE if reply.close else b"\r\n")
         if not self.commit.add(redirect.encoded, identity.edge_id, redirect.seq, identity.ts_ms, reply, self._turn_s):
             self.stats.unrecorded["queue_full"] += 1
             reply.data = not_recorded(reply.data)
@@ -184,6 +170,7 @@ class EdgeSite:
     def _begin_turn(self) -> None:
         """See to it that all clicks of this turn of the loop share one look at the clock and one batch."""
         self._turn_scheduled = True
+        self.drained.clear()
         self._turn_s = self.clock.monotonic_s()
         self.observe_clock()
         self._loop.call_soon(self._turn)
@@ -205,8 +192,22 @@ class EdgeSite:
         self.commit.add_control(opening)
 
     def _turn(self) -> None:
+        """Submit once a turn of the loop has brought no new click.
+
+        Clients that were answered together ask together, but not within one turn: a batch that leaves with the first
+        of them splits them for good, into commits that cost as much each. A turn that brings nothing does not wait.
+        """
+        pending = self.commit.pending
+        if pending > self._gathered and self._turns < GATHER_TURNS_MAX and not self.commit.outstanding:
+            self._gathered = pending
+            self._turns += 1
+            self._begin_turn()
+            return
         self._turn_scheduled = False
+        self._gathered = self._turns = 0
         self._submit(self._turn_s)
+        if self.commit.empty:
+            self.drained.set()
 
     def _submit(self, now_s: float) -> None:
         batch = None if self._closing else self.commit.take_batch(now_s)
@@ -230,11 +231,14 @@ class EdgeSite:
         outcome = self.commit.finished(error, now_s)
         if error is not None:
             log.error("the event log could not keep a batch", error=str(error), clicks=len(outcome.waiters))
-        # The next batch first: its write goes on while these answers leave.
-        self._submit(now_s)
+        if self.commit.pending >= self._config.batch_events_max:
+            # A full batch waits for nobody: its write goes on while these answers leave.
+            self._submit(now_s)
         if self.commit.empty:
             self.drained.set()
         self._settle(outcome.waiters, None if outcome.recorded else "log_failed")
+        if not self.commit.empty and not self._turn_scheduled:
+            self._begin_turn()
 
     def _settle(self, replies: Sequence[Reply], unrecorded: Unrecorded | None) -> None:
         if unrecorded is None:

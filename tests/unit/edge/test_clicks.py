@@ -176,6 +176,8 @@ def test_a_replica_that_breaks_is_a_500_with_the_worker_alive(edge: RunningEdge)
     with edge.client() as client:
         assert client.get("/click?ad_id=ad_1&user_id=u").status == 500
         assert client.ended()
+    for method in ("GET", "HEAD"):
+        assert edge.get("/click?ad_id=ad_1&user_id=u", "Connection: close", method=method).status == 500
     edge.replica.breaks_with = None
 
     assert edge.get("/click?ad_id=ad_1&user_id=u").status == 302

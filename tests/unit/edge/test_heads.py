@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adtally.edge.clients import Clients
-from adtally.edge.heads import _IGNORED, _SPELLED, _WANTED, read_head
+from adtally.edge.heads import IGNORED, SPELLED, WANTED, read_head
 
 PEER = Clients(()).peer("127.0.0.1")
-NAMES = st.sampled_from([*_WANTED, *_IGNORED, b"x-other"]).flatmap(
+NAMES = st.sampled_from([*WANTED, *IGNORED, b"x-other"]).flatmap(
     lambda name: st.one_of(
         st.sampled_from([name, name.title(), name.upper()]),
         st.lists(st.booleans(), min_size=len(name), max_size=len(name)).map(
@@ -23,10 +23,10 @@ NAMES = st.sampled_from([*_WANTED, *_IGNORED, b"x-other"]).flatmap(
 def test_a_header_is_kept_or_ignored_however_its_name_is_spelled(name: bytes) -> None:
     found = read_head(b"POST", b"/click", [(name, b"value")], PEER, short=True).headers
 
-    wanted = _WANTED.get(name.lower())
+    wanted = WANTED.get(name.lower())
     assert found == ({} if wanted is None else {wanted: b"value"})
 
 
 def test_no_header_that_matters_is_among_the_ignored_ones() -> None:
-    assert not set(_IGNORED) & set(_WANTED)
-    assert all(_WANTED.get(spelled.lower()) == wanted for spelled, wanted in _SPELLED.items())
+    assert not set(IGNORED) & set(WANTED)
+    assert all(WANTED.get(spelled.lower()) == wanted for spelled, wanted in SPELLED.items())

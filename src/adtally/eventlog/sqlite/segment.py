@@ -17,6 +17,9 @@ SUFFIX: Final = ".segment"
 N_MAX: Final = 0xFFFF_FFFF
 """No record number is higher: eight hexadecimal digits of a position."""
 
+FRAME_BYTES: Final = 4_096 + 24
+"""A page in the WAL, with its header."""
+
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)
 
 _SCHEMA: Final = f"""
@@ -108,6 +111,12 @@ def create(path: Path, header: Header, vfs: str | None) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def wal_bytes(connection: apsw.Connection) -> int:
+    """Give how much of the WAL is used by what its one connection wrote, a page more or less."""
+    pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
+    return pages * FRAME_BYTES
 
 
 def make_durable(path: Path) -> None:

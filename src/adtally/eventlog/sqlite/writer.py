@@ -20,6 +20,7 @@ from adtally.event import (
     encode_control,
 )
 from adtally.eventlog.port import Partition
+from adtally.eventlog.sqlite.ahead import Ahead
 from adtally.eventlog.sqlite.segment import (
     DAMAGE,
     N_MAX,
@@ -32,6 +33,7 @@ from adtally.eventlog.sqlite.segment import (
     read_header,
     segment_numbers,
     segment_path,
+    wal_bytes,
 )
 from adtally.folder import sync_folder
 from adtally.telemetry import log
@@ -61,6 +63,7 @@ class SqliteLogWriter:
         self._connection: apsw.Connection | None = None
         # Of a failed commit. While it is open no reader recovers the WAL, where what failed may stand complete.
         self._failed: apsw.Connection | None = None
+        self._ahead: Ahead | None = None
         self._closed = False
         self._number = 0
         self._n = 0
@@ -143,8 +146,7 @@ class SqliteLogWriter:
                 connection.executemany(_INSERT, rows)
         except apsw.Error as error:
             raise self._give_up(error) from error
-        self._n += len(rows)
-        self._bytes += sum(len(payload) for _, payload in payloads)
+        self._kept(connection, len(rows), sum(len(payload) for _, payload in payloads))
 
     def close(self, closing: Control | None, now_ms: int) -> None:
         """Append `closing` if given, and let go of the partition."""
@@ -165,8 +167,13 @@ class SqliteLogWriter:
             connection.execute(_INSERT, (self._n + 1, int(kind), now_ms, checksum(now_ms, payload), payload))
         except apsw.Error as error:
             raise self._give_up(error) from error
-        self._n += 1
-        self._bytes += len(payload)
+        self._kept(connection, 1, len(payload))
+
+    def _kept(self, connection: apsw.Connection, records: int, payload_bytes: int) -> None:
+        self._n += records
+        self._bytes += payload_bytes
+        assert self._ahead is not None
+        self._ahead.keep(wal_bytes(connection))
 
     def _ready_connection(self) -> apsw.Connection:
         if self._closed:
@@ -194,7 +201,7 @@ class SqliteLogWriter:
                 leftover.unlink(missing_ok=True)
             raise LogError(f"{path}: a new segment cannot be made: {error}") from error
         self._drop_connections()
-        self._connection = connection
+        self._connection, self._ahead = connection, Ahead(path)
         self._number, self._n, self._bytes = self._highest, 0, 0
 
     def _drop_connections(self) -> None:
