@@ -17,8 +17,9 @@ from adtally.eventlog.port import Partition, Position
 from adtally.lake.directory import DirectoryLake
 from adtally.ledger.port import Absence, ArchiveNote, EdgeMark, HourLine, Ledger, Rules
 from adtally.olap.port import EVERYONE, AggregateQuery, Grain, LiveRows, Source
+from adtally.reconcile.passes import PassReport, Wanted
 from adtally.reconcile.port import Recounter
-from adtally.reconcile.reconciler import Parts, PassReport, Reconciler, Wanted
+from adtally.reconcile.reconciler import Parts, Reconciler
 from support.counts import Counts
 from support.memory_ledger import MemoryLedger
 from support.memory_olap import MemoryOlap

@@ -10,7 +10,8 @@ from adtally.clock import Clock
 from adtally.config import ReconcileConfig
 from adtally.errors import AdtallyError, NotFoundError
 from adtally.ledger.port import Ledger
-from adtally.reconcile.reconciler import PassReport, Reconciler, Wanted
+from adtally.reconcile.passes import PassReport, Wanted
+from adtally.reconcile.reconciler import Reconciler
 from adtally.reconcile.worklist import DAY_MS
 from adtally.telemetry import log
 

@@ -5,7 +5,6 @@ Its work list is derived anew in each pass, from the lake and the ledger alone, 
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,11 +15,12 @@ from adtally.config import LakeConfig, ReconcileConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
 from adtally.faultpoint import reach
 from adtally.lake.port import Lake
-from adtally.ledger.port import HourLine, Ledger, LineKind, Rules
-from adtally.olap.port import OlapReader, OlapWriter, Span
+from adtally.ledger.port import HourLine, Ledger, Rules
+from adtally.olap.port import OlapReader, OlapWriter
 from adtally.reconcile.completeness import Completeness, Waits, completeness
 from adtally.reconcile.due import Finder
 from adtally.reconcile.housekeeping import Housekeeping
+from adtally.reconcile.passes import PassReport, Wanted, Work, named, told
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
 from adtally.reconcile.publication import NO_EVENTS, Batch, Pass, Publication
 from adtally.reconcile.rollups import Rollups
@@ -40,29 +40,6 @@ class Parts(msgspec.Struct, frozen=True):
     counted_ms: Callable[[], int]
     folder: Path
     """For results on their way; whatever is in it may be removed."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What a pass is to do: all that is due, or one hour whatever the ledger says of it."""
-
-    hour_ms: int | None = None
-    dry_run: bool = False
-    accept_missing: bool = False
-    """Publish an hour although events are missing: a person has decided so."""
-    verify: bool = False
-    """Compare what the store holds with the ledger first, and publish again what it does not hold."""
-
-
-class PassReport(msgspec.Struct, frozen=True):
-    """What a pass found and did."""
-
-    lines: tuple[HourLine, ...]
-    republished: tuple[int, ...]
-    spans: tuple[Span, ...]
-    failures: tuple[str, ...]
-    complete_through_ms: int
-    waits: str
-    """What holds the next hour back."""
 
 
 Progress = Callable[[int, int], None]
@@ -99,7 +76,7 @@ class Reconciler:
         # Hours get their lines in their order: readers take an hour without one, but with later ones, for empty.
         due = asked if wanted.dry_run and wanted.hour_ms is not None else asked | set(finder.due(end_ms))
         again = lost | finder.whole_days(due | lost, now_ms - self._config.quarter_hour_days * DAY_MS)
-        work = _Work(wanted, complete, "hour", again, now_ms)
+        work = Work(wanted, complete, "hour", again, now_ms)
         hours = [finder.hour(hour_ms) for hour_ms in sorted(due | again)]
         done = 0
         for group in jobs(hours):
@@ -122,7 +99,7 @@ class Reconciler:
         """
         now_ms = self._parts.clock.now_ms()
         complete = self.completeness(now_ms)
-        work = _Work(Wanted(), complete, "second pass", set(), now_ms)
+        work = Work(Wanted(), complete, "second pass", set(), now_ms)
         finder = self._finder(self._lines())
         hours = tuple(finder.hour(hour_ms) for hour_ms in range(day_ms, day_ms + DAY_MS, HOUR_MS))
         self._count(hours, work)
@@ -166,7 +143,7 @@ class Reconciler:
     def _finder(self, lines: Mapping[int, HourLine]) -> Finder:
         return Finder(self._parts.ledger, self._publication, Hours(self._parts.lake), lines, self._rules)
 
-    def _count(self, group: Sequence[DueHour], work: "_Work") -> None:
+    def _count(self, group: Sequence[DueHour], work: Work) -> None:
         """Recount a job's hours, and settle each of them."""
         folder = self._parts.folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -183,7 +160,7 @@ class Reconciler:
         except (LakeFileGoneError, RecountError) as error:
             # Files that go again and again, an engine that dies: the hours stay due, and a person is told.
             log.error("hours were not recounted", first_ms=group[0].hour_ms, hours=len(group), error=str(error))
-            work.failures.append(f"{_named(group)}: {error}")
+            work.failures.append(f"{named(group)}: {error}")
             for hour in group:
                 self._publication.leave_open(hour, str(error), work.wanted.dry_run)
             return
@@ -200,21 +177,21 @@ class Reconciler:
         self._publication.publish(batch)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _settle(self, hour: DueHour, count: HourCount, now: Pass, batch: Batch, work: "_Work") -> None:
+    def _settle(self, hour: DueHour, count: HourCount, now: Pass, batch: Batch, work: Work) -> None:
         vanished = [mark.edge_id for mark in work.complete.vanished if mark.ts_ms < hour.hour_ms + HOUR_MS]
         note = f"edges that vanished without closing their log: {', '.join(sorted(vanished))}" if vanished else ""
         line = self._publication.settle(hour, count, now, batch, note)
         if line is not None:
             if line.state == "damaged":
-                log.error("an hour is damaged", **_told(line))
+                log.error("an hour is damaged", **told(line))
             elif line.keys_differed and line.previous:
-                log.info("an hour's recount differs from what was counted before", **_told(line))
+                log.info("an hour's recount differs from what was counted before", **told(line))
             work.lines.append(line)
         elif hour.hour_ms in work.again:
             batch.again.append(hour.hour_ms)
             work.republished.append(hour.hour_ms)
 
-    def _changed(self, group: Sequence[DueHour], work: "_Work") -> Sequence[DueHour]:
+    def _changed(self, group: Sequence[DueHour], work: Work) -> Sequence[DueHour]:
         """Leave out hours whose other files hold the same events, as compaction leaves them: cheaper than counting."""
         counted = all(hour.line is not None and hour.line.state == "final" and hour.files for hour in group)
         if not counted or work.kind == "second pass" or any(hour.hour_ms == work.wanted.hour_ms for hour in group):
@@ -247,65 +224,17 @@ class Reconciler:
             self._config.memory_bytes_max,
         )
 
-    def _set_damaged_aside(self, group: Sequence[DueHour], error: LakeDamagedError, work: "_Work") -> None:
+    def _set_damaged_aside(self, group: Sequence[DueHour], error: LakeDamagedError, work: Work) -> None:
         """Note the hours that a damaged file belongs to, or that look back into it, and count the others."""
         location = self._parts.lake.location
         hit = [hour for hour in group if error.file in map(location, (*hour.files, *hour.look_back))]
         for hour in hit:
             line = self._publication.unreadable(hour, str(error), work.wanted.dry_run)
-            log.error("an hour cannot be recounted", **_told(line))
+            log.error("an hour cannot be recounted", **told(line))
             work.lines.append(line)
         rest = [hour for hour in group if hour not in hit]
         if not hit:
-            work.failures.append(f"{_named(group)}: {error}")
+            work.failures.append(f"{named(group)}: {error}")
             return
         for part in jobs(rest):
             self._count(part, work)
-
-
-class _Work:
-    """One pass: what it is to do, and what it has done."""
-
-    def __init__(self, wanted: Wanted, complete: Completeness, kind: LineKind, again: set[int], now_ms: int) -> None:
-        self.wanted = wanted
-        self.complete = complete
-        self.kind: LineKind = kind
-        self.again = again
-        """Hours to be published again even if their numbers are as they were."""
-        self.now_ms = now_ms
-        self.lines: list[HourLine] = []
-        self.republished: list[int] = []
-        self.spans: list[Span] = []
-        self.failures: list[str] = []
-
-    def report(self) -> PassReport:
-        return PassReport(
-            tuple(self.lines),
-            tuple(self.republished),
-            tuple(self.spans),
-            tuple(self.failures),
-            self.complete.through_ms,
-            self.complete.reason,
-        )
-
-
-def hour_name(hour_ms: int) -> str:
-    """Give an hour as people write it: 2026-11-23T10."""
-    return datetime.fromtimestamp(hour_ms // 1000, UTC).strftime("%Y-%m-%dT%H")
-
-
-def _named(group: Sequence[DueHour]) -> str:
-    first, last = hour_name(group[0].hour_ms), hour_name(group[-1].hour_ms)
-    return first if first == last else f"{first} to {last}"
-
-
-def _told(line: HourLine) -> dict[str, object]:
-    return {
-        "hour": hour_name(line.hour_ms),
-        "state": line.state,
-        "revision": line.revision,
-        "clicks": line.final.get("counted", 0),
-        "keys_differed": line.keys_differed,
-        "missing": line.missing,
-        "note": line.note,
-    }

@@ -9,7 +9,7 @@ from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError, StoreUnavailableError
 from adtally.ledger.port import HourLine, HourState
 from adtally.reconcile.loop import ReconcileLoop, Request
-from adtally.reconcile.reconciler import Wanted
+from adtally.reconcile.passes import Wanted
 from adtally.serve.ads import NoParams
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody

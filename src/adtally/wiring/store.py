@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from adtally.ledger.sql import SqlLedger
     from adtally.olap.chdb import ChdbStore
     from adtally.reconcile.loop import ReconcileLoop
+    from adtally.reconcile.passes import PassReport
     from adtally.reconcile.port import Recounter
-    from adtally.reconcile.reconciler import Parts, PassReport, Progress
+    from adtally.reconcile.reconciler import Parts, Progress
 
 BEAT_S: Final = 1.0
 RECONCILE_POLL_S: Final = 0.2
@@ -102,7 +103,8 @@ def rebuild(folder: DataFolder, config: Config, progress: "Progress") -> "PassRe
     """
     from adtally.eventlog.sqlite.reader import SqliteLogReader
     from adtally.olap.chdb import ChdbStore
-    from adtally.reconcile.reconciler import Reconciler, Wanted
+    from adtally.reconcile.passes import Wanted
+    from adtally.reconcile.reconciler import Reconciler
 
     # The stream's place goes first: a store without live minutes would otherwise keep their place.
     SqliteLogReader(folder.log, "stream").forget()

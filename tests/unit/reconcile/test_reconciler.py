@@ -5,7 +5,7 @@ import random
 import msgspec
 
 from adtally.lake.compaction import compact_hour
-from adtally.reconcile.reconciler import Wanted
+from adtally.reconcile.passes import Wanted
 from support.lake_events import click
 from support.reconciling import DAY_MS, SETTLED_MS, Backend, check_final, history, hour, spoil, three_hours
 

@@ -8,7 +8,7 @@ import msgspec
 from adtally.config import LakeConfig
 from adtally.ledger.port import HourLine
 from adtally.olap.port import EVERYONE, AggregateQuery
-from adtally.reconcile.reconciler import Wanted
+from adtally.reconcile.passes import Wanted
 from support.lake_events import click
 from support.reconciling import DAY_MS, SETTLED_MS, Backend, check_final, history, hour, spoil, three_hours
 
