@@ -14,14 +14,19 @@ import pyarrow.parquet as pq
 import uvicorn
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import ReconcileConfig, ServeConfig
-from adtally.counting import minute_of
+from adtally.config import LakeConfig, ReconcileConfig, ServeConfig
+from adtally.counting import COUNTING_VERSION, DEDUP_WINDOW_MS, LATENESS_MS, minute_of
+from adtally.event import VERDICTS
 from adtally.eventlog.port import REPLAYED_LETTERS
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from adtally.history.letters import LetterDesk
+from adtally.lake.directory import DirectoryLake
+from adtally.ledger.port import Rules
 from adtally.ledger.sql import SqlLedger
 from adtally.olap.port import FINAL_COLUMNS, LiveRows, OlapReader
+from adtally.reconcile.loop import ReconcileLoop
+from adtally.reconcile.reconciler import Parts, Reconciler
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
@@ -29,6 +34,7 @@ from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
 from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
+from support.plain_recount import PlainRecounter
 
 DEADLINE_S = 10
 
@@ -92,6 +98,15 @@ class Served:
             self.dead_letters,
             lambda edge_id, now_ms: SqliteLogWriter.open(self.log, REPLAYED_LETTERS, edge_id, now_ms, 1 << 20),
         )
+        parts = Parts(
+            DirectoryLake(folder / "lake"), self.ledger, self.olap, self.olap, PlainRecounter(), self.clock,
+            self.clock.now_ms, folder / "recount",
+        )  # fmt: skip
+        settings = reconcile or ReconcileConfig()
+        rules = Rules(DEDUP_WINDOW_MS, LATENESS_MS, VERDICTS, COUNTING_VERSION)
+        self.reconciling = ReconcileLoop(
+            Reconciler(parts, settings, LakeConfig(), rules), self.ledger, self.clock, settings
+        )
         self.reasons: list[str] = []
         self._clicks: dict[tuple[str, str, str, int, str, str, str], list[str]] = defaultdict(list)
         services = Services(
@@ -103,7 +118,8 @@ class Served:
             progress=self.progress,
             letters=self.letters,
             ready=lambda: self.reasons,
-            reconcile=reconcile or ReconcileConfig(),
+            reconcile=settings,
+            reconciling=self.reconciling,
             click_url=click_url,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))

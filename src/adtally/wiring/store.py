@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0
 RECONCILE_POLL_S: Final = 0.2
 RECONCILE_END_S_MAX: Final = 5.0
+FOREVER_MS: Final = 1 << 53
 
 
 async def run_store_role(
@@ -113,7 +114,8 @@ def rebuild(folder: DataFolder, config: Config, progress: "Progress") -> "PassRe
     reach("rebuild.removed")
     store, ledger = ChdbStore(folder.olap, config.olap.memory_bytes_max), open_ledger(folder)
     store.migrate()
-    parts = _parts(folder, store, ledger, SYSTEM_CLOCK.now_ms)
+    # Nobody counts live meanwhile, so nobody is waited for.
+    parts = _parts(folder, store, ledger, lambda: FOREVER_MS)
     try:
         return Reconciler(parts, config.reconcile, config.lake, rules_of(config)).run(Wanted(verify=True), progress)
     finally:

@@ -50,7 +50,7 @@ def test_hours_are_shown_with_what_was_found(served: Served, hour_ms: int) -> No
     ]  # fmt: skip
     assert second.split()[:3] == [named(hour_ms), "damaged", "1"]
     assert note == f"{named(hour_ms)} revision 1: a file is gone: restore it"
-    assert result.stderr == f"final through {rfc3339(hour_ms - 29 * HOUR_MS)}\n"
+    assert result.stderr == f"final through {rfc3339(hour_ms + HOUR_MS)}\n"
     assert len(run(served, "--since", "2d").stdout.splitlines()) == 5
 
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from adtally.config import ServeConfig
 from adtally.eventlog.port import DeadLetter, LogWriter, Partition, Position
 from adtally.history.letters import LetterDesk
+from adtally.reconcile.passes import Wanted
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import build_app
 from adtally.serve.endpoints import ENDPOINTS
@@ -25,7 +26,7 @@ from support.memory_log import MemoryDeadLetters
 from support.memory_olap import MemoryOlap
 from support.serving import Served, SetClock
 
-SAMPLE = {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T09"}
+SAMPLE = {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T09", "number": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.ad("ad_1", "acme")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"\xff", 5)])
         served.publish("2026-11-23T09:00:00Z")
+        served.reconciling.request(Wanted())
         yield served
 
 
@@ -91,12 +93,7 @@ def test_answers_have_the_members_that_the_document_says(served: Served) -> None
                 **(span if "start" in names else {}),
             }
             path = endpoint.path
-            for name, value in {
-                "ad_id": "ad_1",
-                "partition": "edge-0",
-                "position": "1",
-                "hour": "2026-11-23T09",
-            }.items():
+            for name, value in SAMPLE.items():
                 path = path.replace(f"{{{name}}}", value)
             answer = served.admin.get(path, params=params).json()
             described = document["paths"][endpoint.path]["get"]["responses"]["200"]

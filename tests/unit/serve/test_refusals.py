@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from adtally.eventlog.port import DeadLetter, Partition, Position
+from adtally.reconcile.passes import Wanted
 from adtally.serve.endpoints import ENDPOINTS
 from support.serving import Served
 
@@ -26,6 +27,7 @@ GOOD: dict[str, dict[str, str]] = {
     "/v1/ads/ad_1": {},
     "/v1/deadletters": {},
     "/v1/deadletters/edge-0/1": {},
+    "/v1/reconcile/1": {},
 }
 
 BAD_TIMES = [
@@ -103,9 +105,13 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/v1/ledger/2026-11-23T10", "commit", "-1", "not between 0 and"),
     ("/v1/ledger/2026-11-23T10", "commit", "77", "its lines are 1"),
     ("/v1/ledger/2026-11-23T10", "hour", "2026-11-23T11", "is no parameter"),
+    ("/v1/reconcile/1", "number", "2", "is no parameter"),
     *[(path, "unheard_of", "1", "is no parameter") for path in GOOD],
     ("/v1/ads/ad_1", "ad_id", "ad_2", "is no parameter"),
 ]
+
+
+SAMPLE = {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T10", "number": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +120,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.ad("ad_1", "acme")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"{}", 5)])
         served.publish("2026-11-23T10:00:00Z")
+        served.reconciling.request(Wanted())
         yield served
 
 
 def sample(path: str) -> str:
     """Give an address with what is served here in the place of its parameters."""
-    for name, value in {"ad_id": "ad_1", "partition": "edge-0", "position": "1", "hour": "2026-11-23T10"}.items():
+    for name, value in SAMPLE.items():
         path = path.replace(f"{{{name}}}", value)
     return path
 
@@ -207,6 +214,12 @@ def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
         ("POST", "/v1/keys", b'{"advertiser_id": 7}', "advertiser_id", "Expected"),
         ("POST", "/v1/keys", b'{"advertiser_id": null, "admin": true}', "body", "unknown field `admin`"),
         ("POST", "/v1/ads/import", b"{}\n" * 10_001, "body", "more than 10,000 lines"),
+        ("POST", "/v1/reconcile", b'{"hour": "noon"}', "hour", "is no hour"),
+        ("POST", "/v1/reconcile", b'{"hour": "2026-11-23T12"}', "hour", "has not ended"),
+        ("POST", "/v1/reconcile", b'{"accept_missing": true}', "accept_missing", "needs an hour"),
+        ("POST", "/v1/reconcile", b'{"force": true}', "body", "unknown field `force`"),
+        ("GET", "/v1/reconcile/0", b"", "number", "not between"),
+        ("GET", "/v1/reconcile/one", b"", "number", "no whole number"),
         ("DELETE", "/v1/keys/a%0ab", b"", "key_id", "control character"),
         ("GET", "/v1/deadletters/edge-0/a%0ab", b"", "position", "control character"),
         ("POST", "/v1/deadletters/replay", b'{"partition": "edge-0"}', "body", "missing required field `position`"),
