@@ -19,6 +19,9 @@ LAG_MS_MAX: Final = 10_000
 """Above this the stream is behind: it flushes each second, and reads heartbeats several times a second."""
 
 
+ARCHIVE_LAG_MS_MAX: Final = 300_000
+"""Above this the archiver is behind: it writes about once a minute."""
+
 CRASH_LOOP_MS: Final = 60_000
 """A part that died again and again is not well until it has lived for so long."""
 
@@ -124,9 +127,31 @@ def _ledger(api: dict[str, Any]) -> Part:
     return Part("ledger", True, detail)
 
 
+def _archiver(api: dict[str, Any]) -> Part:
+    archiver = api["archiver"]
+    if archiver is None:
+        return Part("archiver", True, "has not reported yet: it writes about once a minute")
+    return Part(
+        "archiver",
+        archiver["lag_ms"] <= ARCHIVE_LAG_MS_MAX,
+        f"{archiver['lag_ms'] / 1000:.0f} s behind: the lake reaches to {archiver['passed']}",
+    )
+
+
+def _reconciler(api: dict[str, Any]) -> list[Part]:
+    reconciler = api["reconciler"]
+    if reconciler is None:
+        return []
+    if reconciler["failed"] or reconciler["failures"]:
+        return [Part("reconciler", False, "; ".join([*filter(None, [reconciler["failed"]]), *reconciler["failures"]]))]
+    if reconciler["last_pass"] is None:
+        return [Part("reconciler", True, "has made no pass yet")]
+    return [Part("reconciler", True, f"last pass at {reconciler['last_pass']}; the next hour {reconciler['waits']}")]
+
+
 def _stores(api: dict[str, Any]) -> list[Part]:
     parts = [Part(name, api[name]["healthy"], api[name]["reason"] or "answers") for name in ("store", "registry")]
-    parts.append(_ledger(api))
+    parts += [_ledger(api), _archiver(api), *_reconciler(api)]
     stream, lag_ms = api["stream"], api["lag_ms"]
     if stream is None or lag_ms is None:
         return [*parts, Part("stream", False, "has not reported since the API started")]

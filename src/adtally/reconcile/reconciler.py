@@ -194,13 +194,14 @@ class Reconciler:
     def _changed(self, group: Sequence[DueHour], work: Work) -> Sequence[DueHour]:
         """Leave out hours whose other files hold the same events, as compaction leaves them: cheaper than counting."""
         counted = all(hour.line is not None and hour.line.state == "final" and hour.files for hour in group)
-        if not counted or work.kind == "second pass" or any(hour.hour_ms == work.wanted.hour_ms for hour in group):
+        counted_anyway = {work.wanted.hour_ms, *work.again}
+        if not counted or work.kind == "second pass" or any(hour.hour_ms in counted_anyway for hour in group):
             return group
         found = self._parts.recounter.manifests(self._job(group))
         changed = []
         for hour in group:
             same = hour.line is not None and hour.line.manifest == found[hour.hour_ms].manifest
-            if not same or hour.hour_ms in work.again:
+            if not same:
                 changed.append(hour)
             elif not work.wanted.dry_run:
                 self._parts.ledger.touch(hour.hour_ms, hour.fingerprint)

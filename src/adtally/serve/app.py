@@ -36,7 +36,7 @@ def build_app(services: Services) -> Starlette:
     """Give the application. Its lifespan, where the server runs one, ends the threads that it started."""
     watch = LedgerWatch(services.ledger)
     dispatcher = Dispatcher(services, watch)
-    meter = Meter(services.clock, services.progress, watch)
+    meter = Meter(services.clock, services.progress, watch, services.ledger)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from adtally.clock import Clock
 from adtally.errors import StoreUnavailableError
-from adtally.ledger.port import HourState
+from adtally.ledger.port import HourState, Ledger
 from adtally.serve.progress import Progress
 from adtally.serve.standing import LedgerWatch, Standing
 
@@ -27,9 +27,9 @@ LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 class Meter:
     """One application's counts, in a registry of its own."""
 
-    def __init__(self, clock: Clock, progress: Progress, watch: LedgerWatch) -> None:
+    def __init__(self, clock: Clock, progress: Progress, watch: LedgerWatch, ledger: Ledger) -> None:
         self._registry = CollectorRegistry()
-        self._ledger = _LedgerGauges(self._registry, clock, watch)
+        self._ledger = _LedgerGauges(self._registry, clock, watch, ledger)
         self._requests = Counter(
             "adtally_serve_requests", "Answered requests", ["route", "status"], registry=self._registry
         )
@@ -82,8 +82,9 @@ def _reported(progress: Progress, field: str) -> float:
 class _LedgerGauges:
     """What the ledger says of all hours; NaN while it does not answer."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Clock, watch: LedgerWatch) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Clock, watch: LedgerWatch, ledger: Ledger) -> None:
         self._clock = clock
+        self._ledger = ledger
         self._watch = watch
         hours = Gauge("adtally_ledger_hours", "Hours by the state of their newest line", ["state"], registry=registry)
         self._hours: dict[HourState, Gauge] = {state: hours.labels(state) for state in get_args(HourState)}
@@ -99,8 +100,16 @@ class _LedgerGauges:
             registry=registry,
         )
 
+        self._archiver_lag_s = Gauge(
+            "adtally_archiver_lag_seconds",
+            "From the time before which everything appended to a partition is in the lake, to now",
+            ["partition"],
+            registry=registry,
+        )
+
     def refresh(self) -> None:
         """Take the ledger's numbers."""
+        self._refresh_archiver()
         try:
             standing: Standing | None = self._watch.look()
         except StoreUnavailableError:
@@ -112,3 +121,13 @@ class _LedgerGauges:
         through_ms = None if standing is None else standing.finality.final_through_ms
         age_s = float("nan") if through_ms is None else max(0, self._clock.now_ms() - through_ms) / 1000
         self._final_age_s.set(age_s)
+
+    def _refresh_archiver(self) -> None:
+        self._archiver_lag_s.clear()
+        try:
+            notes = self._ledger.archive()
+        except StoreUnavailableError:
+            return
+        for note in notes:
+            lag_s = max(0, self._clock.now_ms() - note.passed_ms) / 1000
+            self._archiver_lag_s.labels(note.partition).set(lag_s)

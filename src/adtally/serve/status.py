@@ -11,6 +11,7 @@ from adtally.olap.port import EVERYONE, AggregateQuery
 from adtally.serve.ads import NoParams
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
+from adtally.serve.services import Services
 from adtally.serve.values import rfc3339
 from adtally.stream.port import StreamReport
 
@@ -36,6 +37,32 @@ class LedgerStatus(msgspec.Struct, frozen=True):
     """Numbers that edges gave and that are not in the lake, of all hours."""
 
 
+class ArchiverStatus(msgspec.Struct, frozen=True):
+    """How far the lake reaches."""
+
+    passed: str
+    """In every partition, everything that was appended before is in the lake."""
+    lag_ms: int
+    """From `passed` to now; the archiver writes about once a minute."""
+    positions: dict[str, str]
+    """From where it would read on, by partition."""
+
+
+class ReconcilerStatus(msgspec.Struct, frozen=True):
+    """The newest regular pass over the hours."""
+
+    last_pass: str | None
+    """When it ended; null before the first."""
+    failed: str | None
+    """Why it did not come to its end: it is tried again."""
+    failures: list[str]
+    """Hours that it could not recount, and why; they stay due."""
+    complete_through: str | None
+    """Hours that end by then are complete."""
+    waits: str
+    """What holds the next hour back."""
+
+
 class Status(msgspec.Struct, frozen=True):
     """The API's view of the system."""
 
@@ -51,6 +78,10 @@ class Status(msgspec.Struct, frozen=True):
     ledger: Part
     hours: LedgerStatus | None
     """null if the ledger does not answer."""
+    archiver: ArchiverStatus | None
+    """null before the archiver's first report."""
+    reconciler: ReconcilerStatus | None
+    """null where none runs beside this server."""
     not_ready: list[str]
     stream: StreamReport | None
 
@@ -78,6 +109,8 @@ def get_status(call: Call[NoParams, NoBody]) -> Status:
         registry=_health(services.registry.ping),
         ledger=_health(services.ledger.ping),
         hours=_hours(call),
+        archiver=_archiver(services, call.now_ms),
+        reconciler=_reconciler(services),
         not_ready=services.ready(),
         stream=services.progress.report,
     )
@@ -100,6 +133,33 @@ def _hours(call: Call[NoParams, NoBody]) -> LedgerStatus | None:
         open=standing.finality.open_hours(call.now_ms),
         damaged=standing.hours.get("damaged", 0),
         missing=standing.missing,
+    )
+
+
+def _archiver(services: Services, now_ms: int) -> ArchiverStatus | None:
+    try:
+        notes = services.ledger.archive()
+    except StoreUnavailableError:
+        return None
+    if not notes:
+        return None
+    passed_ms = min(note.passed_ms for note in notes)
+    positions = {str(note.partition): str(note.position) for note in notes}
+    return ArchiverStatus(rfc3339(passed_ms), max(0, now_ms - passed_ms), positions)
+
+
+def _reconciler(services: Services) -> ReconcilerStatus | None:
+    loop = services.reconciling
+    if loop is None:
+        return None
+    report = loop.last
+    complete_ms = 0 if report is None else report.complete_through_ms
+    return ReconcilerStatus(
+        last_pass=rfc3339(loop.last_ms) if loop.last_ms else None,
+        failed=loop.failed,
+        failures=[] if report is None else list(report.failures),
+        complete_through=rfc3339(complete_ms) if complete_ms > 0 else None,
+        waits="" if report is None else report.waits,
     )
 
 

@@ -12,7 +12,9 @@ from adtally.buckets import Granularity
 from adtally.cli import metrics, status
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.eventlog.port import Partition, Position
 from adtally.folder import RunInfo
+from adtally.ledger.port import ArchiveNote
 from adtally.serve.values import rfc3339
 from support.ledger_lines import HOUR_MS, line
 from support.serving import Served, report
@@ -102,6 +104,27 @@ def test_status_tells_how_the_hours_are_and_is_one_when_one_is_damaged(served: S
     result = run(served, "status")
     assert result.exit_code == 1
     assert "1 open hour; 7 events missing; 1 damaged" in result.stdout
+
+
+def test_status_tells_how_far_the_lake_reaches_and_is_one_when_the_archiver_is_behind(served: Served) -> None:
+    assert "has not reported yet" in run(served, "status").stdout
+    passed_ms = served.clock.at_ms - 61_000
+    served.ledger.note_archived([ArchiveNote(Partition("edge-0"), Position("7"), passed_ms)], [], [])
+    result = run(served, "status")
+    assert f"61 s behind: the lake reaches to {rfc3339(passed_ms)}" in result.stdout
+    assert result.exit_code == 0, result.output
+    late = ArchiveNote(Partition("edge-1"), Position("7"), served.clock.at_ms - 301_000)
+    served.ledger.note_archived([late], [], [])
+    assert run(served, "status").exit_code == 1
+
+
+def test_status_tells_of_the_reconcilers_last_pass_and_is_one_when_it_failed(served: Served) -> None:
+    assert "has made no pass yet" in run(served, "status").stdout
+    served.reconciling.step(served.clock.at_ms)
+    assert f"last pass at {rfc3339(served.clock.at_ms)}" in run(served, "status").stdout
+    served.reconciling.failed = "the lake is away"
+    result = run(served, "status")
+    assert (result.exit_code, "the lake is away" in result.stdout) == (1, True)
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])

@@ -105,8 +105,9 @@ class FinalTables:
     def publish_hours(self, hours_ms: Sequence[int]) -> list[Span]:
         """Replace the final minutes of some hours of one UTC day by the staged ones, and their quarter hours."""
         (day_ms,) = {day_of(hour_ms) for hour_ms in hours_ms}
+        staged = self._starts(f"{TABLES['minute'].name}_staging")
         for hour_ms in hours_ms:
-            self._put("minute", hour_ms)
+            self._put("minute", hour_ms, hour_ms in staged)
         self._empty("quarter_hour")
         bounds: dict[str, Parameter] = {
             "day_start_s": day_ms // 1000,
@@ -125,8 +126,8 @@ class FinalTables:
             f"GROUP BY {_KEY.format(time='time')}",
             bounds,
         )
-        self._put("quarter_hour", day_ms)
-        return [*(self._span("minute", hour_ms) for hour_ms in hours_ms), self._span("quarter_hour", day_ms)]
+        self._put("quarter_hour", day_ms, self._is_staged("quarter_hour", day_ms))
+        return [*self._spans("minute", hours_ms), *self._spans("quarter_hour", [day_ms])]
 
     def publish_day(self, day_ms: int) -> Span:
         """Replace a UTC day of the day table by what its quarter hours give."""
@@ -149,9 +150,9 @@ class FinalTables:
                 faultpoint.reach(f"olap.{table}.dropped")
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
-        """Give what a final table's partitions that begin in a range hold. Reads one column of them, one by one."""
-        starts_ms = sorted({begin_ms for _, begin_ms in self._partitions(TABLES[grain].name)})
-        return [self._span(grain, begin_ms) for begin_ms in starts_ms if start_ms <= begin_ms < end_ms]
+        """Give what a final table's partitions that begin in a range hold. Reads one column of them."""
+        starts_ms = sorted(self._starts(TABLES[grain].name))
+        return self._spans(grain, [begin_ms for begin_ms in starts_ms if start_ms <= begin_ms < end_ms])
 
     def _stage_other_quarters(self, day_ms: int, bounds: dict[str, Parameter]) -> None:
         """Stage what the day holds outside the hours."""
@@ -165,7 +166,7 @@ class FinalTables:
                 f"SELECT {_KEY.format(time='time')}, clicks, users FROM {table} WHERE {in_day} AND NOT {in_hours}",
                 bounds,
             )
-        elif self._span("quarter_hour", day_ms).rows:
+        elif self._spans("quarter_hour", [day_ms])[0].rows:
             # The hours' first publishing: links instead of copies of the day's other hours.
             partition = _literal("quarter_hour", day_ms)
             self._connection.run(f"ALTER TABLE {table}_staging ATTACH PARTITION {partition} FROM {table}")
@@ -181,8 +182,8 @@ class FinalTables:
             f"GROUP BY {_ROLLED_UP}",
             {"start_s": start_ms // 1000, "end_s": partition_end(grain, start_ms) // 1000},
         )
-        self._put(grain, start_ms)
-        return self._span(grain, start_ms)
+        self._put(grain, start_ms, self._is_staged(grain, start_ms))
+        return self._spans(grain, [start_ms])[0]
 
     def _empty(self, grain: Grain) -> None:
         self._connection.run(f"TRUNCATE TABLE {DATABASE}.{TABLES[grain].name}_staging")
@@ -194,10 +195,10 @@ class FinalTables:
         self._connection.run(f"INSERT INTO {DATABASE}.{table.name}_staging ({columns}) {select}", parameters)
         faultpoint.reach(f"olap.{grain}.staged")
 
-    def _put(self, grain: Grain, start_ms: int) -> None:
-        """Put the staged partition, merged to one part, in the place of the published one."""
+    def _put(self, grain: Grain, start_ms: int, staged: bool) -> None:
+        """Put the staged partition, merged to one part, in the place of the published one; none if none is staged."""
         table, staging, partition = TABLES[grain].name, f"{TABLES[grain].name}_staging", _literal(grain, start_ms)
-        if start_ms in (staged_ms for _, staged_ms in self._partitions(staging)):
+        if staged:
             self._connection.run(f"OPTIMIZE TABLE {DATABASE}.{staging} PARTITION {partition} FINAL")
             faultpoint.reach(f"olap.{grain}.merged")
             self._connection.run(
@@ -211,17 +212,27 @@ class FinalTables:
     def _drop(self, table: Table, start_ms: int) -> None:
         self._connection.run(f"ALTER TABLE {DATABASE}.{TABLES[table].name} DROP PARTITION {_literal(table, start_ms)}")
 
-    def _span(self, grain: Grain, start_ms: int) -> Span:
+    def _is_staged(self, grain: Grain, start_ms: int) -> bool:
+        return start_ms in self._starts(f"{TABLES[grain].name}_staging")
+
+    def _starts(self, table: str) -> set[int]:
+        return {start_ms for _, start_ms in self._partitions(table)}
+
+    def _spans(self, grain: Grain, starts_ms: Sequence[int]) -> list[Span]:
+        """Give what some partitions hold, in the order in which they are asked for."""
         table = TABLES[grain].name
-        for partition_id, begin_ms in self._partitions(table):
-            if begin_ms == start_ms:
-                # By the partition, not by time, whose column is then not read.
-                ((rows, events),) = self._connection.run(
-                    f"SELECT count(), sum(clicks) FROM {DATABASE}.{table} WHERE _partition_id = {{id:String}}",
-                    {"id": partition_id},
-                )
-                return Span(grain, start_ms, int(rows), int(events))
-        return Span(grain, start_ms, 0, 0)
+        ids = {start_ms: partition_id for partition_id, start_ms in self._partitions(table) if start_ms in starts_ms}
+        held: dict[str, tuple[int, int]] = {}
+        if ids:
+            # By the partitions, not by time, whose column is then not read.
+            names = [f"{{id_{index}:String}}" for index in range(len(ids))]
+            rows = self._connection.run(
+                f"SELECT _partition_id, count(), sum(clicks) FROM {DATABASE}.{table} "
+                f"WHERE _partition_id IN ({', '.join(names)}) GROUP BY _partition_id",
+                {f"id_{index}": partition_id for index, partition_id in enumerate(ids.values())},
+            )
+            held = {partition_id: (int(count), int(events)) for partition_id, count, events in rows}
+        return [Span(grain, start_ms, *held.get(ids.get(start_ms, ""), (0, 0))) for start_ms in starts_ms]
 
     def _partitions(self, table: str) -> Iterator[tuple[str, int]]:
         """Give the id and the start of each partition that has rows."""

@@ -17,7 +17,7 @@ import chdb
 import msgspec
 
 from adtally.buckets import HOUR_MS
-from adtally.errors import LakeFileGoneError, RecountError
+from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
 from adtally.ledger.port import EdgeEvents, Manifest
 from adtally.reconcile.chdb import footers, statements
 from adtally.reconcile.chdb.footers import SourceFile
@@ -27,6 +27,8 @@ from adtally.reconcile.port import HourCount, RecountJob
 
 _PASS_ROW_BYTES: Final = 128
 """What a manifest takes for each event of one pass."""
+
+_IN_FILE: Final = re.compile(r"in file/uri (\S+?\.parquet)\)")
 
 _GLOB: Final = frozenset("*?{}")
 
@@ -62,6 +64,8 @@ class Engine:
         self._tuning = tuning
         self._folder = Path(job.folder)
         self._results: list[str] = []
+        self._linked: dict[str, str] = {}
+        """The lake's file behind each link."""
         self._rows_max = tuning.rows_max or max(ROWS_MIN, job.memory_bytes_max // ROW_BYTES)
         if _GLOB & set(job.folder):
             raise RecountError(
@@ -86,6 +90,10 @@ class Engine:
             # The engine's message names a file, but not always, nor always the right one: the files themselves tell.
             for source in self._sources:
                 footers.verify(source.path)
+            # A footer that Arrow can live with and the engine cannot: then it named the link of the file.
+            named = _IN_FILE.search(str(error))
+            if named is not None and named[1] in self._linked and "MEMORY_LIMIT_EXCEEDED" not in str(error):
+                raise LakeDamagedError(self._linked[named[1]], str(error).splitlines()[0]) from error
             raise RecountError(f"chDB could not count: {error}") from error
         return Reply(hours, tuple(self._results), engine, _memory_bytes_peak())
 
@@ -122,7 +130,7 @@ class Engine:
         from_ms = start_ms - rules.dedup_window_ms
         touching = [source for source in self._sources if source.touches(from_ms, end_ms)]
         common: Parameters = {
-            "files": _link(touching, chunk),
+            "files": self._link(touching, chunk),
             "from_ms": from_ms,
             "start_ms": start_ms,
             "end_ms": end_ms,
@@ -256,29 +264,29 @@ class Engine:
                 rows += -(-source.rows * inside_ms // HOUR_MS)
         return rows
 
+    def _link(self, sources: Sequence[SourceFile], folder: Path) -> str:
+        """Give a glob of links to the files, under names that no shell or SQL would stumble over.
+
+        A hard link holds the file even if the lake removes it meanwhile.
+        """
+        folder.mkdir()
+        for number, source in enumerate(sources):
+            link = folder / f"{number}.parquet"
+            self._linked[str(link)] = source.path
+            try:
+                link.hardlink_to(source.path)
+            except FileNotFoundError:
+                raise LakeFileGoneError(f"{source.path}: the lake has no such file now; list its files again") from None
+            except OSError:
+                # Another file system, or one without hard links.
+                link.symlink_to(Path(source.path).absolute())
+        return str(folder / "*.parquet")
+
     def _run(self, sql: str, parameters: Parameters) -> None:
         self._connection.query(sql, "Null", params=parameters)
 
     def _rows(self, sql: str, parameters: Parameters) -> list[list[Any]]:
         return _decode_rows(bytes(self._connection.query(sql, "JSONCompactEachRow", params=parameters).bytes()))
-
-
-def _link(sources: Sequence[SourceFile], folder: Path) -> str:
-    """Give a glob of links to the files, under names that no shell or SQL would stumble over.
-
-    A hard link holds the file even if the lake removes it meanwhile.
-    """
-    folder.mkdir()
-    for number, source in enumerate(sources):
-        link = folder / f"{number}.parquet"
-        try:
-            link.hardlink_to(source.path)
-        except FileNotFoundError:
-            raise LakeFileGoneError(f"{source.path}: the lake has no such file now; list its files again") from None
-        except OSError:
-            # Another file system, or one without hard links.
-            link.symlink_to(Path(source.path).absolute())
-    return str(folder / "*.parquet")
 
 
 def _memory_bytes_peak() -> int:
