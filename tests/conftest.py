@@ -10,6 +10,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-rate", type=float, default=2_000.0, help="clicks per second of the kill test")
     parser.addoption("--seed", type=int, default=None, help="replays a seeded test that printed this seed")
     parser.addoption("--simulations", type=int, default=60, help="how many new seeds the simulation runs")
+    parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
+    parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """Up to when hours are complete: everything that was clicked is in the lake, as far as anybody can know. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from adtally.ledger.port import ArchiveNote, EdgeMark
+
+BEHIND_MS: Final = 300_000
+"""An archiver that has not flushed for so long is behind; it flushes about once a minute."""
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -36,13 +40,19 @@ def completeness(
     if not notes:
         return Completeness(0, "the archiver has not reported yet", ())
     slowest = min(notes, key=lambda note: note.passed_ms)
-    bounds = [(slowest.passed_ms - waits.settle_ms, f"the archiver in partition {slowest.partition}")]
+    bounds = [(slowest.passed_ms - waits.settle_ms, _archiver(slowest, now_ms, waits))]
     given_up_ms = now_ms - waits.settle_ms_max
-    bounds.append((max(counted_ms, given_up_ms), "the live count"))
+    bounds.append((max(counted_ms, given_up_ms), "waits for the live count"))
     for mark in open_edges:
         if mark.oldest_spooled_ts_ms is not None:
-            bounds.append((mark.oldest_spooled_ts_ms, f"events in the spool of edge {mark.edge_id}"))
-        bounds.append((max(mark.ts_ms, given_up_ms), f"edge {mark.edge_id}, which has not closed its log"))
+            bounds.append((mark.oldest_spooled_ts_ms, f"waits for events in the spool of edge {mark.edge_id}"))
+        bounds.append((max(mark.ts_ms, given_up_ms), f"waits for edge {mark.edge_id}, which has not closed its log"))
     through_ms, holder = min(bounds)
     vanished = tuple(mark for mark in open_edges if mark.ts_ms < min(through_ms, given_up_ms))
-    return Completeness(through_ms, f"waits for {holder}", vanished)
+    return Completeness(through_ms, holder, vanished)
+
+
+def _archiver(slowest: ArchiveNote, now_ms: int, waits: Waits) -> str:
+    if now_ms - slowest.passed_ms > BEHIND_MS:
+        return f"waits for the archiver in partition {slowest.partition}"
+    return f"is complete {waits.settle_ms / 60_000:g} minutes after its end, when the archiver has passed that"

@@ -28,7 +28,9 @@ def test_nothing_is_complete_before_the_archiver_has_reported() -> None:
 def test_the_slowest_partition_decides_less_the_time_to_settle() -> None:
     found = of([note(NOW_MS), note(NOW_MS - 5_000, "edge-1")])
     assert found.through_ms == NOW_MS - 5_000 - WAITS.settle_ms
-    assert "edge-1" in found.reason
+    assert "is complete 10 minutes after its end" in found.reason
+    behind = of([note(NOW_MS), note(NOW_MS - 500_000, "edge-1")])
+    assert "waits for the archiver in partition edge-1" in behind.reason
 
 
 def test_an_edge_that_is_heard_of_holds_nothing_back() -> None:
