@@ -2,6 +2,9 @@
 
 import json
 import random
+import re
+import subprocess
+import sys
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,6 +77,7 @@ def test_imported_history_becomes_final_by_itself_and_equals_an_independent_coun
         wait_for(lambda: final_events(system) == count, SETTLES_S, "every hour is final")
         print(f"{count:,} clicks were final after {SYSTEM_CLOCK.monotonic_s() - begun_s:.0f} s")
         check_numbers(system, rows)
+        check_audit(system, rows)
         commit = system.api("/v1/status")["hours"]["last_commit"]
         assert "0 clicks imported" in system.command("import", str(file))
         system.command("reconcile")
@@ -121,3 +125,16 @@ def check_numbers(system: Embedded, rows: Rows) -> None:
             assert answer["totals"]["unique_users"] == len(wanted)
     quality = system.api("/v1/quality", start=rows.start.isoformat(), end=now(), advertiser_id="acme")
     assert (quality["received"], quality["counted"], quality["duplicate"]) == (count, count, 0)
+
+
+def check_audit(system: Embedded, rows: Rows) -> None:
+    """Count an hour by the statement that docs/auditing.md tells auditors to use."""
+    document = (Path(__file__).parents[2] / "docs" / "auditing.md").read_text()
+    found = re.search(r"```sql\n(.*?)```", document, re.DOTALL)
+    assert found is not None
+    at = rows.start + timedelta(days=5, hours=10)
+    sql = found[1].replace("data/lake", str(system.folder / "lake")).replace("ad_123", "ad_1")
+    sql = sql.replace("2026-11-23", f"{at:%Y-%m-%d}")
+    done = subprocess.run([sys.executable, "-m", "chdb", sql, "CSV"], capture_output=True, text=True, check=True)
+    clicks, users = rows.by("ad_1", "hour", ZoneInfo("UTC"))[at.isoformat().replace("+00:00", "Z")]
+    assert done.stdout == f'"counted",{clicks},{users}\n'
