@@ -20,12 +20,11 @@ import msgspec
 
 from adtally.counting import MINUTE_MS
 from adtally.errors import InvalidValueError
+from adtally.utc import HOUR_MS
 
 Granularity = Literal["minute", "hour", "day", "week", "month"]
 
 BUCKETS_MAX: Final = 10_000
-
-HOUR_MS: Final = 60 * MINUTE_MS
 
 
 class Buckets(msgspec.Struct, frozen=True):

@@ -13,7 +13,8 @@ from adtally.counting import MINUTE_MS
 from adtally.ledger.port import LineSummary
 from adtally.olap.port import Source
 from adtally.serve.finality import finality_of
-from adtally.serve.tables import DAY_MS, QUARTER_HOUR_MS, Kept, first_gone, plan
+from adtally.serve.tables import QUARTER_HOUR_MS, Kept, first_gone, plan
+from adtally.utc import DAY_MS
 
 HOUR_MS = 3_600_000
 BEGIN = datetime(2026, 11, 27, tzinfo=UTC)

@@ -7,13 +7,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 import msgspec
 
-from adtally.buckets import HOUR_MS, Granularity, buckets
+from adtally.buckets import Granularity, buckets
 from adtally.cli.tables import print_table
 from adtally.cli.target import Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS
-
-DAY_MS: Final = 24 * HOUR_MS
+from adtally.utc import DAY_MS, HOUR_MS
 
 _UNITS_MS: Final = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhdw])")

@@ -8,10 +8,10 @@ import pyarrow.compute as pc
 
 from adtally import faultpoint
 from adtally.eventlog.port import DeadLetter, Partition
-from adtally.lake.hours import HOUR_MS
 from adtally.lake.inlet import Taken
 from adtally.lake.port import Lake, LakeFile
 from adtally.ledger.port import Absence, ArchiveNote, EdgeMark
+from adtally.utc import HOUR_MS
 
 
 class _Part(msgspec.Struct, frozen=True):

@@ -4,19 +4,10 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from adtally.counting import MINUTE_MS
-
-HOUR_MS: Final = 60 * MINUTE_MS
-
 TIME_MS_MAX: Final = 253_402_300_800_000
 """The year 10000, where names of days end: no event's time reaches it, and none is negative."""
 
 _NAME: Final = re.compile(r"raw/date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})")
-
-
-def hour_of(ts_ms: int) -> int:
-    """Give the start of the hour that `ts_ms` lies in, in epoch milliseconds."""
-    return ts_ms - ts_ms % HOUR_MS
 
 
 def hour_folder(hour_ms: int) -> str:

@@ -4,8 +4,9 @@ import msgspec
 
 from adtally.event import Closing, Control, Heartbeat, Lost, Opening
 from adtally.eventlog.port import Partition
-from adtally.lake.hours import TIME_MS_MAX, hour_of
+from adtally.lake.hours import TIME_MS_MAX
 from adtally.ledger.port import Absence, EdgeMark
+from adtally.utc import hour_of
 
 SEQ_MAX = 2**63 - 1
 

@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 
 from adtally.buckets import Granularity, bucket_end
 from adtally.olap.port import Table
+from adtally.utc import DAY_MS
 
 MINUTE_MS: Final = 60_000
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
 
 _CELL_MS: Final[Mapping[Table, int]] = {
     "live": MINUTE_MS,
@@ -38,8 +37,3 @@ def begins_cell(table: Table, ts_ms: int) -> bool:
 def partition_end(table: Table, start_ms: int) -> int:
     """Give the end of the table's partition that begins at `start_ms`."""
     return bucket_end(start_ms, _PARTITIONS[table], _UTC)
-
-
-def day_of(ts_ms: int) -> int:
-    """Give the start of the UTC day that holds `ts_ms`."""
-    return ts_ms - ts_ms % DAY_MS

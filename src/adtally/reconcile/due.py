@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.ledger.port import HourLine, Ledger, Rules
 from adtally.reconcile.publication import NO_EVENTS, Publication
-from adtally.reconcile.worklist import DueHour, Hours, day_of, is_due
+from adtally.reconcile.worklist import DueHour, Hours, is_due
+from adtally.utc import HOUR_MS, day_of
 
 EMPTY_HOURS_MAX: Final = 35 * 24
 """So far back hours without any event get a line of their own."""

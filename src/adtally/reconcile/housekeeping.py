@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.clock import Clock
 from adtally.config import LakeConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError
@@ -13,16 +12,14 @@ from adtally.faultpoint import reach
 from adtally.lake.compaction import COMPACTED, compact_hour
 from adtally.lake.port import Lake
 from adtally.ledger.port import HourLine, Ledger
-from adtally.reconcile.worklist import DAY_MS, day_of
 from adtally.telemetry import log
+from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of
 
 COMPACT_AFTER_MS: Final = HOUR_MS
 """From an hour's end on: most that comes late has come by then."""
 
 COMPACTION_S_MAX: Final = 20.0
 """Of one pass; what is left is done by the next ones."""
-
-FOREVER_MS: Final = 1 << 53
 
 
 class Housekeeping:

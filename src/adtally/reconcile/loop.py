@@ -12,8 +12,8 @@ from adtally.errors import AdtallyError, NotFoundError
 from adtally.ledger.port import Ledger
 from adtally.reconcile.passes import PassReport, Wanted
 from adtally.reconcile.reconciler import Reconciler
-from adtally.reconcile.worklist import DAY_MS
 from adtally.telemetry import log
+from adtally.utc import DAY_MS
 
 ARCHIVE_WAIT_MS_MAX: Final = 120_000
 REMEMBERED_MAX: Final = 100

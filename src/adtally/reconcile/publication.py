@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.clock import Clock
 from adtally.faultpoint import reach
 from adtally.ledger.port import CHANGED_KEYS_MAX, HourLine, HourState, Ledger, LineKind, Manifest
@@ -13,7 +12,8 @@ from adtally.olap.port import EVERYONE, AggregateQuery, Differences, Grain, Olap
 from adtally.reconcile.contiguity import missing_numbers
 from adtally.reconcile.port import HourCount
 from adtally.reconcile.verdict import judge
-from adtally.reconcile.worklist import DueHour, day_of, month_of
+from adtally.reconcile.worklist import DueHour
+from adtally.utc import HOUR_MS, day_of, month_of
 
 NOTHING: Final = Differences(0, 0, ())
 NO_EVENTS: Final = HourCount(Manifest(0, "", 0, ""), {}, 0, ())

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.clock import Clock
 from adtally.config import LakeConfig, ReconcileConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
@@ -24,8 +23,9 @@ from adtally.reconcile.passes import PassReport, Wanted, Work, named, told
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
 from adtally.reconcile.publication import NO_EVENTS, Batch, Pass, Publication
 from adtally.reconcile.rollups import Rollups
-from adtally.reconcile.worklist import DAY_MS, DueHour, Hours, day_of, hour_of, jobs
+from adtally.reconcile.worklist import DueHour, Hours, jobs
 from adtally.telemetry import log
+from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of, hour_of
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -138,7 +138,7 @@ class Reconciler:
         return completeness(ledger.archive(), ledger.open_edges(), self._parts.counted_ms(), now_ms, waits)
 
     def _lines(self) -> dict[int, HourLine]:
-        return {line.hour_ms: line for line in self._parts.ledger.lines(0, 1 << 53)}
+        return {line.hour_ms: line for line in self._parts.ledger.lines(0, FOREVER_MS)}
 
     def _finder(self, lines: Mapping[int, HourLine]) -> Finder:
         return Finder(self._parts.ledger, self._publication, Hours(self._parts.lake), lines, self._rules)

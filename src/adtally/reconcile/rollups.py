@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 
-from adtally.buckets import HOUR_MS
 from adtally.config import ReconcileConfig
 from adtally.faultpoint import reach
 from adtally.ledger.port import HourLine, Ledger
 from adtally.olap.port import Grain, OlapWriter, Span
-from adtally.reconcile.worklist import DAY_MS, day_of, hour_of, month_of, next_month
 from adtally.telemetry import log
-
-FOREVER_MS = 1 << 53
+from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of, hour_of, month_after, month_of
 
 
 class Rollups:
@@ -40,7 +37,7 @@ class Rollups:
             have.add(day_ms)
         months = {month_of(day_ms) for day_ms in days} - self._starts("month")
         for month_ms in sorted(months):
-            end_ms = next_month(month_ms)
+            end_ms = month_after(month_ms)
             wanted = {day_ms for day_ms in days if month_ms <= day_ms < end_ms}
             whole = wanted <= have and _settled(lines, month_ms, end_ms, complete_ms)
             if whole and self._held("day", month_ms, end_ms) == _events(lines, month_ms, end_ms):

@@ -1,17 +1,14 @@
 """Which hours are to be recounted, and how they are put together into jobs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.lake.port import Lake, LakeFile
 from adtally.ledger.port import HourLine, Rules
-
-DAY_MS: Final = 24 * HOUR_MS
+from adtally.utc import DAY_MS, HOUR_MS, hour_of
 
 JOB_BYTES_MAX: Final = 256 * 1024 * 1024
 """Of files of one job, unless a single hour has more: small hours share the price of starting an engine."""
@@ -27,27 +24,6 @@ class DueHour(msgspec.Struct, frozen=True):
     fingerprint: str
     rules: Rules
     line: HourLine | None
-
-
-def hour_of(ts_ms: int) -> int:
-    """Give the start of the hour that `ts_ms` lies in."""
-    return ts_ms - ts_ms % HOUR_MS
-
-
-def day_of(ts_ms: int) -> int:
-    """Give the start of the UTC day that `ts_ms` lies in."""
-    return ts_ms - ts_ms % DAY_MS
-
-
-def month_of(ts_ms: int) -> int:
-    """Give the start of the UTC month that `ts_ms` lies in."""
-    at = datetime.fromtimestamp(ts_ms // 1000, UTC)
-    return int(datetime(at.year, at.month, 1, tzinfo=UTC).timestamp()) * 1000
-
-
-def next_month(month_ms: int) -> int:
-    """Give the start of the month behind the one that starts at `month_ms`."""
-    return month_of(month_ms + 31 * DAY_MS)
 
 
 def fingerprint(files: Iterable[LakeFile]) -> str:

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.ledger.port import LineSummary
+from adtally.utc import HOUR_MS
 
 Status = Literal["provisional", "final"]
 

@@ -5,7 +5,6 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError, NotFoundError
 from adtally.event import VERDICTS
 from adtally.ledger.port import CHANGED_KEYS_MAX, HourLine, HourState, LineKind, Rules
@@ -15,6 +14,7 @@ from adtally.serve.endpoint import NoBody
 from adtally.serve.ranges import End, Start, whole_minutes
 from adtally.serve.reading import read_ledger
 from adtally.serve.values import Hour, Instant, rfc3339
+from adtally.utc import HOUR_MS
 
 COMMIT_MAX: Final = 1 << 53
 """What JSON's readers can still tell apart."""

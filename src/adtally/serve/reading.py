@@ -16,8 +16,9 @@ from adtally.olap.port import Grain, Source
 from adtally.serve.caller import Call
 from adtally.serve.finality import BucketFinality
 from adtally.serve.standing import Standing
-from adtally.serve.tables import DAY_MS, Kept, first_gone, fitting_grains, kept_at, plan
+from adtally.serve.tables import Kept, first_gone, fitting_grains, kept_at, plan
 from adtally.serve.values import rfc3339
+from adtally.utc import DAY_MS
 
 GRANULARITIES: Final[tuple[Granularity, ...]] = get_args(Granularity)
 """Finest first."""

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError, StoreUnavailableError
 from adtally.ledger.port import HourLine, HourState
 from adtally.reconcile.loop import ReconcileLoop, Request
@@ -14,6 +13,7 @@ from adtally.serve.ads import NoParams
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
 from adtally.serve.values import parse_hour, rfc3339
+from adtally.utc import HOUR_MS
 
 
 class ReconcileWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

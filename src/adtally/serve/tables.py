@@ -6,13 +6,12 @@ from typing import Final
 
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.counting import MINUTE_MS
 from adtally.olap.port import Grain, Source, Table
 from adtally.serve.finality import Finality, Run
+from adtally.utc import DAY_MS, HOUR_MS
 
 QUARTER_HOUR_MS: Final = 15 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
 
 Built = Mapping[Grain, Collection[int]]
 """The starts of the days and months that were published and still hold what the hours below them do."""

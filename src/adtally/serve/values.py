@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from adtally.buckets import HOUR_MS
 from adtally.errors import InvalidValueError
 from adtally.registry.rules import check_id
 from adtally.rfc3339 import parse_rfc3339
+from adtally.utc import HOUR_MS
 
 _EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")

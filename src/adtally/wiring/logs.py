@@ -12,6 +12,7 @@ from adtally.errors import LogError
 from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, Partition, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
+from adtally.utc import DAY_MS
 from adtally.wiring.stores import open_registry
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from adtally.history.letters import LetterDesk
 
 JANITOR_EVERY_S: Final = 5.0
-_DAY_MS: Final = 86_400_000
 
 
 def edge_partition(index: int) -> Partition:
@@ -110,7 +110,7 @@ def janitor(folder: DataFolder, config: Config) -> Iterator[None]:
         while not ended.wait(JANITOR_EVERY_S):
             try:
                 checkpoint_finished(folder.log)
-                before_ms = SYSTEM_CLOCK.now_ms() - config.log.retention_days * _DAY_MS
+                before_ms = SYSTEM_CLOCK.now_ms() - config.log.retention_days * DAY_MS
                 remove_expired(folder.log, declared_readers, before_ms)
             except (LogError, OSError) as error:
                 log.error("finished segments were not tidied", error=str(error))

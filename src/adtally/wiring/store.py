@@ -16,6 +16,7 @@ from adtally.event import VERDICTS
 from adtally.faultpoint import reach
 from adtally.folder import DataFolder
 from adtally.ledger.port import Rules
+from adtally.utc import FOREVER_MS
 from adtally.wiring.logs import open_letters
 from adtally.wiring.stores import open_ledger, open_registry
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0
 RECONCILE_POLL_S: Final = 0.2
 RECONCILE_END_S_MAX: Final = 5.0
-FOREVER_MS: Final = 1 << 53
 
 
 async def run_store_role(

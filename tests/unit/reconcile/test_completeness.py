@@ -1,9 +1,9 @@
 """Up to when hours are complete."""
 
-from adtally.buckets import HOUR_MS
 from adtally.eventlog.port import Partition, Position
 from adtally.ledger.port import ArchiveNote, EdgeMark
 from adtally.reconcile.completeness import Completeness, Waits, completeness
+from adtally.utc import HOUR_MS
 
 NOW_MS = 1_795_780_800_000
 WAITS = Waits(settle_ms=600_000, settle_ms_max=24 * HOUR_MS)

@@ -3,7 +3,8 @@
 import msgspec
 
 from adtally.lake.port import LakeFile
-from adtally.reconcile.worklist import DAY_MS, DueHour, fingerprint, is_due, jobs, month_of, next_month
+from adtally.reconcile.worklist import DueHour, fingerprint, is_due, jobs
+from adtally.utc import DAY_MS, month_after, month_of
 from unit.reconcile.test_verdict import RULES, line
 
 HOUR_MS = 3_600_000
@@ -46,4 +47,4 @@ def test_an_hour_is_due_when_its_files_are_others_unless_raw_events_were_removed
 def test_months_begin_on_their_first_day() -> None:
     february_29 = 1_709_164_800_000
     assert month_of(february_29) == 1_706_745_600_000
-    assert next_month(month_of(february_29)) == 1_709_251_200_000
+    assert month_after(month_of(february_29)) == 1_709_251_200_000

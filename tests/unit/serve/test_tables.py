@@ -8,8 +8,9 @@ import pytest
 from adtally.ledger.port import LineSummary
 from adtally.olap.port import Source
 from adtally.serve.finality import BucketFinality, Finality, finality_of
-from adtally.serve.tables import DAY_MS, Kept, first_gone, kept_at, plan
+from adtally.serve.tables import Kept, first_gone, kept_at, plan
 from adtally.serve.values import rfc3339
+from adtally.utc import DAY_MS
 from support.serving import ms
 
 HOUR_MS = 3_600_000

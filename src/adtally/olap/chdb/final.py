@@ -12,10 +12,11 @@ import msgspec
 
 from adtally import faultpoint
 from adtally.errors import InvalidValueError
-from adtally.olap.cells import HOUR_MS, day_of, partition_end
+from adtally.olap.cells import partition_end
 from adtally.olap.chdb.connection import Connection
 from adtally.olap.clickhouse_sql import DATABASE, TABLES, Parameter
 from adtally.olap.port import FINAL_COLUMNS, CellDifference, Differences, Grain, Span, Table
+from adtally.utc import HOUR_MS, day_of
 
 _KEY: Final = "advertiser_id, ad_id, {time}, device, outcome, campaign_id"
 _ROLLED_UP: Final = "advertiser_id, ad_id, device, outcome, campaign_id"

@@ -16,7 +16,6 @@ from typing import Any, Final
 import chdb
 import msgspec
 
-from adtally.buckets import HOUR_MS
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
 from adtally.ledger.port import EdgeEvents, Manifest
 from adtally.reconcile.chdb import footers, statements
@@ -24,6 +23,7 @@ from adtally.reconcile.chdb.footers import SourceFile
 from adtally.reconcile.chdb.messages import ROW_BYTES, ROWS_MIN, Reply, Tuning
 from adtally.reconcile.manifest import events_hash, lanes_hash
 from adtally.reconcile.port import HourCount, RecountJob
+from adtally.utc import HOUR_MS
 
 _PASS_ROW_BYTES: Final = 128
 """What a manifest takes for each event of one pass."""

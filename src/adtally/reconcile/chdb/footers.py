@@ -14,9 +14,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adtally.buckets import HOUR_MS
 from adtally.errors import LakeDamagedError, LakeFileGoneError
 from adtally.lake.columns import EVENT_COLUMNS
+from adtally.utc import HOUR_MS
 
 _PHYSICAL: Final = {pa.string(): "BYTE_ARRAY", pa.int64(): "INT64", pa.int16(): "INT32"}
 _HOUR: Final = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/[^/]*$")
