@@ -103,19 +103,12 @@ class Reconciler:
         finder = self._finder(self._lines())
         hours = tuple(finder.hour(hour_ms) for hour_ms in range(day_ms, day_ms + DAY_MS, HOUR_MS))
         self._count(hours, work)
-        if not work.failures and (not work.lines or work.lines[0].hour_ms != day_ms):
-            line = self._parts.ledger.line(day_ms)
-            if line is not None:
-                note = f"all of the day was recounted in one go; {len(work.lines)} hours differed"
-                again = {
-                    "kind": "second pass",
-                    "previous": line.final,
-                    "keys_differed": 0,
-                    "difference": 0,
-                    "note": note,
-                }
-                times = {"started_ms": now_ms, "finished_ms": self._parts.clock.now_ms()}
-                self._parts.ledger.write(msgspec.structs.replace(line, **again, **times))
+        first = next(iter(self._parts.ledger.lines(day_ms, day_ms + DAY_MS)), None)
+        if first is not None and not work.failures and all(line.hour_ms != first.hour_ms for line in work.lines):
+            note = f"all of the day was recounted in one go; {len(work.lines)} hours differed"
+            again = {"kind": "second pass", "previous": first.final, "keys_differed": 0, "difference": 0, "note": note}
+            times = {"started_ms": now_ms, "finished_ms": self._parts.clock.now_ms()}
+            self._parts.ledger.write(msgspec.structs.replace(first, **again, **times))
         work.spans += self._rollups.publish(self._lines(), complete.through_ms)
         return work.report()
 
@@ -126,9 +119,9 @@ class Reconciler:
         if day_ms + DAY_MS > self.completeness(now_ms).through_ms:
             return None
         lines = self._parts.ledger.lines(day_ms, day_ms + DAY_MS)
-        if not lines or lines[0].hour_ms != day_ms or any(line.state != "final" for line in lines):
+        if not lines or any(line.state != "final" for line in lines):
             return None
-        looked = any(line.kind == "second pass" for line in self._parts.ledger.history(day_ms))
+        looked = any(line.kind == "second pass" for line in self._parts.ledger.history(lines[0].hour_ms))
         return None if looked else day_ms
 
     def completeness(self, now_ms: int) -> Completeness:

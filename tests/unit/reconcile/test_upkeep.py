@@ -106,7 +106,7 @@ def test_raw_events_are_removed_when_they_are_no_longer_wanted_and_their_numbers
     tmp_path: Path, seed: int
 ) -> None:
     backend = Backend(tmp_path, lake_config=LakeConfig(retention_days=3))
-    backend.archive(history(random.Random(seed), 400, hour(0), hour(24 * 6)))
+    backend.archive(history(random.Random(seed), 3_000, hour(0), hour(24 * 6)))
     backend.run(hour(24 * 6) + SETTLED_MS)
     assert backend.lake.hours()[0] >= hour(24 * 3)
     assert [backend.line(index).state for index in (0, 24 * 3 - 1, 24 * 3)] == ["frozen", "frozen", "final"]
