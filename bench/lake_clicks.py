@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from adtally.lake.columns import EVENT_COLUMNS
+from adtally.lake.parquet import write_events
 
 HOUR_MS = 3_600_000
 START_MS = 1_795_737_600_000
@@ -46,7 +46,7 @@ def write_hours(folder: Path, clicks: Clicks, hours: int, files_per_hour: int = 
             end = table.num_rows * (number + 1) // files_per_hour
             part = table.slice(begin, end - begin).sort_by([("ad_id", "ascending"), ("ts_ms", "ascending")])
             path = place / f"{number}.parquet"
-            pq.write_table(part, path, compression="zstd", write_page_checksum=True)
+            write_events(part, path)
             files.append(str(path))
     return files
 
