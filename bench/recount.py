@@ -75,7 +75,7 @@ def measure(quick: bool, clicks: int = 10_000_000) -> list[Row]:
             "90 s",
         ),
         Row(
-            "recount", f"publishing these hours: {published.rows:,} rows of minute_final staged, compared, put in place",
+            "recount", f"publishing these hours: {published.rows:,} rows of minute_final",
             f"{published.seconds:.1f} s", "", "", "",
         ),
         Row(
