@@ -9,10 +9,11 @@ const ITEM = "adtally.letters";
  * @returns {[boolean, (on: boolean) => void]}
  */
 export function useLetters(onLetter) {
-  const [on, setOn] = useState(() => localStorage.getItem(ITEM) !== "off");
+  const [on, setOn] = useState(wanted);
   useEffect(() => {
-    if (!on) return undefined;
     function onKeyDown(/** @type {KeyboardEvent} */ event) {
+      // Asked when the key comes: a render later would be a key too late.
+      if (!wanted()) return;
       const inField = event.target instanceof Element && event.target.closest("input, textarea, select");
       const isCheckbox = event.target instanceof HTMLInputElement && event.target.type === "checkbox";
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || (inField && !isCheckbox)) return;
@@ -20,12 +21,16 @@ export function useLetters(onLetter) {
     }
     addEventListener("keydown", onKeyDown);
     return () => removeEventListener("keydown", onKeyDown);
-  }, [on, onLetter]);
+  }, [onLetter]);
   return [
     on,
-    (/** @type {boolean} */ wanted) => {
-      localStorage.setItem(ITEM, wanted ? "on" : "off");
-      setOn(wanted);
+    (/** @type {boolean} */ next) => {
+      localStorage.setItem(ITEM, next ? "on" : "off");
+      setOn(next);
     },
   ];
+}
+
+function wanted() {
+  return localStorage.getItem(ITEM) !== "off";
 }
