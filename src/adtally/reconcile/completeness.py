@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from adtally.eventlog.port import is_import
 from adtally.ledger.port import ArchiveNote, EdgeMark
 
 BEHIND_MS: Final = 300_000
@@ -43,12 +44,14 @@ def completeness(
     bounds = [(slowest.passed_ms - waits.settle_ms, _archiver(slowest, now_ms, waits))]
     given_up_ms = now_ms - waits.settle_ms_max
     bounds.append((max(counted_ms, given_up_ms), "waits for the live count"))
-    for mark in open_edges:
+    # Imported events are late by definition: whoever wrote them, and went, is waited for by nobody.
+    awaited = [mark for mark in open_edges if not is_import(mark.partition)]
+    for mark in awaited:
         if mark.oldest_spooled_ts_ms is not None:
             bounds.append((mark.oldest_spooled_ts_ms, f"waits for events in the spool of edge {mark.edge_id}"))
         bounds.append((max(mark.ts_ms, given_up_ms), f"waits for edge {mark.edge_id}, which has not closed its log"))
     through_ms, holder = min(bounds)
-    vanished = tuple(mark for mark in open_edges if mark.ts_ms < min(through_ms, given_up_ms))
+    vanished = tuple(mark for mark in awaited if mark.ts_ms < min(through_ms, given_up_ms))
     return Completeness(through_ms, holder, vanished)
 
 

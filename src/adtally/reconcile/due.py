@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from adtally.eventlog.port import IMPORT_PREFIX
 from adtally.ledger.port import HourLine, Ledger, Rules
 from adtally.reconcile.publication import NO_EVENTS, Publication
 from adtally.reconcile.worklist import DueHour, Hours, is_due
@@ -38,6 +39,16 @@ class Finder:
             first_ms = max(min([*lines, *present]), end_ms - EMPTY_HOURS_MAX * HOUR_MS)
             candidates.update(range(max(first_ms, max(lines, default=0) + HOUR_MS), end_ms, HOUR_MS))
         return [hour_ms for hour_ms in sorted(candidates) if hour_ms + HOUR_MS <= end_ms and self._is_due(hour_ms)]
+
+    def before_import(self, due: list[int]) -> list[int]:
+        """Leave out hours from the first one on that has events of an import: while it goes on, more of them come.
+
+        The hours behind it wait too, for hours get their lines in their order.
+        """
+        for index, hour_ms in enumerate(due):
+            if any(file.name.rpartition("/")[2].startswith(IMPORT_PREFIX) for file in self._hours.files(hour_ms)):
+                return due[:index]
+        return due
 
     def whole_days(self, hours_ms: set[int], before_ms: int) -> set[int]:
         """Give all published hours of those days of `hours_ms` that begin before `before_ms`.

@@ -6,12 +6,14 @@ Its work list is derived anew in each pass, from the lake and the ledger alone, 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from adtally.clock import Clock
 from adtally.config import LakeConfig, ReconcileConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
+from adtally.eventlog.port import is_import
 from adtally.faultpoint import reach
 from adtally.lake.port import Lake
 from adtally.ledger.port import HourLine, Ledger, Rules
@@ -26,6 +28,9 @@ from adtally.reconcile.rollups import Rollups
 from adtally.reconcile.worklist import DueHour, Hours, jobs
 from adtally.telemetry import log
 from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of, hour_of
+
+IMPORT_WAIT_MS: Final = 900_000
+"""So long an import that has not ended is waited for, so that an hour does not get a revision for each piece of it."""
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -72,9 +77,11 @@ class Reconciler:
         lost = self._rollups.lost(lines, now_ms) if wanted.verify and not wanted.dry_run else set()
         finder = self._finder(lines)
         end_ms = hour_of(complete.through_ms)
-        asked = {wanted.hour_ms} if wanted.hour_ms is not None and wanted.hour_ms < end_ms else set[int]()
+        due = {wanted.hour_ms} if wanted.hour_ms is not None and wanted.hour_ms < end_ms else set[int]()
         # Hours get their lines in their order: readers take an hour without one, but with later ones, for empty.
-        due = asked if wanted.dry_run and wanted.hour_ms is not None else asked | set(finder.due(end_ms))
+        if not (wanted.dry_run and wanted.hour_ms is not None):
+            found = finder.due(end_ms)
+            due |= set(finder.before_import(found) if self._imports(now_ms) else found)
         again = lost | finder.whole_days(due | lost, now_ms - self._config.quarter_hour_days * DAY_MS)
         work = Work(wanted, complete, "hour", again, now_ms)
         hours = [finder.hour(hour_ms) for hour_ms in sorted(due | again)]
@@ -129,6 +136,11 @@ class Reconciler:
         ledger = self._parts.ledger
         waits = Waits(self._config.settle_ms, self._config.settle_ms_max)
         return completeness(ledger.archive(), ledger.open_edges(), self._parts.counted_ms(), now_ms, waits)
+
+    def _imports(self, now_ms: int) -> bool:
+        """Tell whether an import goes on: one that has not closed its log, and began not long ago."""
+        marks = self._parts.ledger.open_edges()
+        return any(is_import(mark.partition) and now_ms - mark.ts_ms < IMPORT_WAIT_MS for mark in marks)
 
     def _lines(self) -> dict[int, HourLine]:
         return {line.hour_ms: line for line in self._parts.ledger.lines(0, FOREVER_MS)}

@@ -46,6 +46,11 @@ def test_an_edge_that_vanished_holds_hours_back_for_the_longest_wait_and_is_name
     assert (given_up.through_ms, given_up.vanished) == (NOW_MS - WAITS.settle_ms_max, (long_ago,))
 
 
+def test_an_import_that_broke_off_is_waited_for_by_nobody() -> None:
+    broken = EdgeMark("import-7", 0, Partition("import-0"), 5, NOW_MS - 3 * HOUR_MS)
+    assert of([note(NOW_MS)], [broken]) == of([note(NOW_MS)])
+
+
 def test_spooled_events_hold_their_hour_back_however_long() -> None:
     oldest_ms = NOW_MS - 100 * HOUR_MS
     assert of([note(NOW_MS)], [mark(NOW_MS, oldest_ms)]).through_ms == oldest_ms

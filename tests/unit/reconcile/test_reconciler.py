@@ -4,9 +4,13 @@ import random
 
 import msgspec
 
+from adtally.eventlog.port import Partition
 from adtally.lake.compaction import compact_hour
+from adtally.ledger.port import EdgeMark
 from adtally.reconcile.passes import Wanted
+from adtally.reconcile.reconciler import IMPORT_WAIT_MS
 from support.lake_events import click
+from support.plain_recount import lake_table
 from support.reconciling import DAY_MS, SETTLED_MS, Backend, check_final, history, hour, spoil, three_hours
 
 
@@ -172,3 +176,29 @@ def test_one_hour_may_be_asked_for_and_is_compared_cell_by_cell(backend: Backend
     assert (line.revision, line.keys_differed) == (2, 1)
     check_final(backend, 1, 4)
     assert backend.run(hour(5), Wanted(hour_ms=hour(9))).lines == ()
+
+
+def test_hours_wait_for_the_end_of_an_import_so_that_they_get_one_revision_for_it(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    at_ms = hour(3) + SETTLED_MS
+    backend.run(at_ms)
+    imports = Partition("import-0")
+    backend.ledger.note_archived([], [EdgeMark("import-1", hour(3), imports, 0, at_ms)], [])
+    for number in (1, 2):
+        events = [click(number, hour(2) + number, "import-1", user_id=f"n{number}")]
+        backend.lake.write(hour(2), f"import-0-{number}", lake_table((event, at_ms) for event in events))
+        assert backend.run(at_ms + number).lines == ()
+    closed = EdgeMark("import-1", hour(3), imports, 2, at_ms + 5, closed=True)
+    backend.ledger.note_archived([], [closed], [])
+    assert [line.revision for line in backend.run(at_ms + 9).lines] == [2]
+    assert backend.line(2).difference == 2
+
+
+def test_hours_do_not_wait_long_for_an_import_that_broke_off(backend: Backend, seed: int) -> None:
+    three_hours(backend, random.Random(seed))
+    at_ms = hour(3) + SETTLED_MS
+    backend.ledger.note_archived([], [EdgeMark("import-1", hour(3), Partition("import-0"), 0, at_ms)], [])
+    event = click(1, hour(2) + 1, "import-1", user_id="new")
+    backend.lake.write(hour(2), "import-0-1", lake_table([(event, at_ms)]))
+    assert [line.hour_ms for line in backend.run(at_ms).lines] == [hour(1)]
+    assert [line.hour_ms for line in backend.run(at_ms + IMPORT_WAIT_MS).lines] == [hour(2)]
