@@ -63,7 +63,7 @@ def test_imported_history_becomes_final_by_itself_and_equals_an_independent_coun
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
     monkeypatch.setenv("ADTALLY_RECONCILE__EVERY_MS", "1000")
-    monkeypatch.setenv("ADTALLY_LAKE__FLUSH_MS", "1000")
+    monkeypatch.setenv("ADTALLY_LAKE__FLUSH_MS", "3000")
     count: int = pytestconfig.getoption("--history-rows")
     rows = Rows(random.Random(seed), count, pytestconfig.getoption("--history-days"))
     file = rows.write(tmp_path / "history.ndjson")
