@@ -82,5 +82,9 @@ class LakeDamagedError(LakeError):
         self.reason = reason
 
 
+class CacheError(AdtallyError):
+    """The cache did not answer: go on without it."""
+
+
 class RecountError(AdtallyError):
     """A recount did not come to its end; nothing was published."""
