@@ -45,6 +45,14 @@ class ConflictError(AdtallyError):
     """The change contradicts what is stored."""
 
 
+class StillRunningError(AdtallyError):
+    """The same request is being carried out at this moment."""
+
+
+class KeyReusedError(AdtallyError):
+    """An idempotency key came with another request than before."""
+
+
 class LogError(AdtallyError):
     """The event log could not take or give a batch; nothing may be claimed about the batch."""
 

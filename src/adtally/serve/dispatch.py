@@ -1,6 +1,7 @@
 """From an HTTP request to a handler's call and back: key, permission, rate, parameters, body, in this order."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -12,7 +13,9 @@ from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
 from adtally.serve.caller import Call, Caller
 from adtally.serve.endpoint import NO_BODY, Endpoint, Lines, NoBody, PoolName
+from adtally.serve.frame import add_fields
 from adtally.serve.meter import Meter
+from adtally.serve.once import IDEMPOTENCY_KEY, Once, idempotency_key
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
@@ -55,6 +58,7 @@ class Dispatcher:
             "registry": Pool("registry", REGISTRY_THREADS),
             "changes": Pool("changes", 1),
         }
+        self._once = Once(services.clock)
         self._shared = SharedAnswers(services.cache, self.pools, meter)
 
     def route(self, path: str, endpoints: Mapping[str, Endpoint[Any, Any]]) -> Route:
@@ -76,9 +80,13 @@ class Dispatcher:
         caller = await self._caller(request)
         if endpoint.who == "admin" and not caller.is_admin:
             raise ForbiddenError(f"{endpoint.method} {endpoint.path} needs an admin's key")
-        self._limit.take(caller.key_id)
+        try:
+            self._limit.take(caller.key_id)
+        finally:
+            add_fields(request, self._limit.header_fields(caller.key_id))
         params = parser(request.scope["query_string"], request.path_params)
         body: object = NO_BODY
+        raw = b""
         if endpoint.body is not NoBody:
             raw = await read_body(request, endpoint.body_bytes_max)
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
@@ -86,6 +94,12 @@ class Dispatcher:
         call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
         if endpoint.reads is not None:
             found = await self._shared.answer(endpoint, call)
+        elif endpoint.repeatable and (name := idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))) is not None:
+            # A body of many megabytes takes too long for the event loop.
+            fingerprint = await self.pools["registry"].run(_fingerprint, request.scope["query_string"], raw)
+            found = await self._once.answer(
+                (caller.key_id, endpoint.path, name), fingerprint, lambda: pool.run(render, endpoint, call)
+            )
         else:
             found = await pool.run(render, endpoint, call)
         return respond(found, endpoint, request.headers, pool)
@@ -96,3 +110,7 @@ class Dispatcher:
         if found is None:
             found = await self.pools["registry"].run(self._keys.look_up, key)
         return Caller(found.key_id, found.advertiser_id)
+
+
+def _fingerprint(query: bytes, body: bytes) -> bytes:
+    return blake2b(query + b"\n" + body).digest()

@@ -65,6 +65,8 @@ class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True)
     pool: PoolName = "olap"
     refusals: tuple[Kind, ...] = ()
     """Beyond those that every address has."""
+    repeatable: bool = False
+    """A change that an `Idempotency-Key` lets nobody make twice."""
     reads: Callable[[Params], Range] | None = None
     """Gives the time that an answer is about; answers are then shared, and kept for a while."""
     handler: Callable[[Call[Params, Body]], Any]

@@ -71,6 +71,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         answer=Stored,
         who="admin",
         pool="changes",
+        repeatable=True,
         handler=ads.import_ads,
     ),
     Endpoint(
@@ -175,6 +176,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         who="admin",
         pool="changes",
         refusals=(NOT_FOUND,),
+        repeatable=True,
         handler=keys.create_key,
     ),
     Endpoint(
@@ -212,6 +214,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         who="admin",
         pool="changes",
         refusals=(NOT_FOUND,),
+        repeatable=True,
         handler=deadletters.replay_letter,
     ),
     Endpoint(
@@ -237,6 +240,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         status=202,
         who="admin",
         pool="changes",
+        repeatable=True,
         handler=reconcile.post_reconcile,
     ),
     Endpoint(

@@ -8,12 +8,21 @@ import msgspec
 from adtally import __version__
 from adtally.serve import problems
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
+from adtally.serve.once import IDEMPOTENCY_KEY, KEY_CHARACTERS_MAX
 from adtally.serve.problems import Kind, Problem
 from adtally.serve.values import SCHEMAS
 
 Json = dict[str, Any]
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+_IDEMPOTENCY_KEY: Final[Json] = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Any text of your own, a UUID for example. A request that is repeated with it within a day is not "
+    "carried out again: it gets the answer of the first.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!#-~]+$"},
+}
 _DESCRIPTION: Final = """Exact clicks and unique users of ads.
 
 Errors are problem details (RFC 9457): `type` is a stable address, `field` names the parameter to blame, `instance` is
@@ -66,7 +75,7 @@ def parameters(endpoint: Endpoint[Any, Any]) -> list[Json]:
         if not field.required and field.default not in (None, (), ""):
             schema["default"] = field.default if isinstance(field.default, int) else str(field.default)
         found.append(parameter | {"schema": schema})
-    return found
+    return [*found, _IDEMPOTENCY_KEY] if endpoint.repeatable else found
 
 
 def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
@@ -77,6 +86,8 @@ def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
     found += endpoint.refusals
     if endpoint.body is not NoBody:
         found.append(problems.TOO_LARGE)
+    if endpoint.repeatable:
+        found += [problems.STILL_RUNNING, problems.KEY_REUSED]
     return [*found, problems.RATE_LIMITED, problems.INTERNAL, problems.UNAVAILABLE]
 
 
