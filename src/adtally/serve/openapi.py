@@ -23,10 +23,14 @@ _IDEMPOTENCY_KEY: Final[Json] = {
     "carried out again: it gets the answer of the first.",
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!#-~]+$"},
 }
+_NOT_MODIFIED: Final[Json] = {"description": "The answer is still the one whose `ETag` was sent in `If-None-Match`."}
 _DESCRIPTION: Final = """Exact clicks and unique users of ads.
 
 Errors are problem details (RFC 9457): `type` is a stable address, `field` names the parameter to blame, `instance` is
-the request's id, which the `X-Request-Id` header of every answer has too."""
+the request's id, which the `X-Request-Id` header of every answer has too.
+
+`RateLimit-Policy` says how many requests a key may make at once and in each minute (`q`), and `RateLimit` how many are
+left (`r`) and after how many seconds there is one more (`t`)."""
 
 
 def document(endpoints: Sequence[Endpoint[Any, Any]]) -> Json:
@@ -72,6 +76,7 @@ def parameters(endpoint: Endpoint[Any, Any]) -> list[Json]:
             parameter["description"] = schema.pop("description")
         if schema.get("type") == "array":
             parameter |= {"style": "form", "explode": False}
+            schema |= {"minItems": 1, "uniqueItems": True}
         if not field.required and field.default not in (None, (), ""):
             schema["default"] = field.default if isinstance(field.default, int) else str(field.default)
         found.append(parameter | {"schema": schema})
@@ -102,6 +107,7 @@ def _operation(endpoint: Endpoint[Any, Any]) -> Json:
         "parameters": parameters(endpoint),
         "responses": {
             str(endpoint.status): {"description": "Done.", "content": content},
+            **({"304": _NOT_MODIFIED} if endpoint.method == "GET" and endpoint.who == "any key" else {}),
             **{str(kind.status): {"$ref": f"#/components/responses/{kind.name}"} for kind in kinds(endpoint)},
         },
     }

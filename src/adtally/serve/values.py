@@ -99,12 +99,12 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     Instant: {
         "anyOf": [
             {"type": "string", "format": "date-time"},
-            {"type": "number", "minimum": 946_684_800, "description": "Epoch seconds."},
+            {"type": "number", "minimum": 946_684_800, "maximum": 99_999_999_999, "description": "Epoch seconds."},
         ]
     },
     Hour: {"type": "string", "examples": ["2026-11-23T10"]},
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
-    Id: {"type": "string", "minLength": 1, "maxLength": 128},
+    Id: {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
 }
 
 
