@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from adtally.clock import SYSTEM_CLOCK
@@ -147,6 +148,16 @@ def test_another_advertisers_ad_is_unknown_though_its_answer_is_kept(served: Ser
     assert served.as_advertiser("acme").get(path, params=params).status_code == 200
     assert served.olap.queries == []
     assert served.as_advertiser("other").get(path, params=params).status_code == 404
+
+
+def test_an_ad_that_is_the_callers_no_more_is_unknown_though_its_answer_is_kept(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = served.as_advertiser("acme")
+    assert acme.get("/metrics", params=AD_HOUR).status_code == 200
+    moved = msgspec.structs.replace(served.registry.ad("ad_1"), advertiser_id="other")
+    monkeypatch.setattr(type(served.registry), "ad", lambda *_: moved)
+    assert acme.get("/metrics", params=AD_HOUR).status_code == 404
 
 
 def test_a_revoked_key_gets_nothing_that_is_kept(served: Served) -> None:
