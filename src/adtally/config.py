@@ -78,6 +78,8 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader_threads: Annotated[int, Meta(ge=1, le=64)] = 2
     requests_per_minute: Positive = 1_200
     """Of one key; above it 429."""
+    cache_bytes_max: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    """Answers that are kept to be given again; 0 keeps none."""
     metrics_public: bool = False
     """Answer `/-/metrics` to other hosts too."""
 

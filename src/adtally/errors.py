@@ -45,6 +45,14 @@ class ConflictError(AdtallyError):
     """The change contradicts what is stored."""
 
 
+class StillRunningError(AdtallyError):
+    """The same request is being carried out at this moment."""
+
+
+class KeyReusedError(AdtallyError):
+    """An idempotency key came with another request than before."""
+
+
 class LogError(AdtallyError):
     """The event log could not take or give a batch; nothing may be claimed about the batch."""
 
@@ -80,6 +88,10 @@ class LakeDamagedError(LakeError):
         super().__init__(f"{file} is damaged ({reason}): restore it from a backup")
         self.file = file
         self.reason = reason
+
+
+class CacheError(AdtallyError):
+    """The cache did not answer: go on without it."""
 
 
 class RecountError(AdtallyError):

@@ -30,6 +30,8 @@ from adtally.reconcile.reconciler import Parts, Reconciler
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
+from adtally.serve.cache.memory import MemoryCache
+from adtally.serve.cache.port import Cache
 from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
 from support.ledger_lines import HOUR_MS, line
@@ -85,6 +87,7 @@ class Served:
         registry: Registry | None = None,
         click_url: str | None = None,
         reconcile: ReconcileConfig | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.clock = SetClock()
         self.olap = MemoryOlap()
@@ -120,6 +123,7 @@ class Served:
             ready=lambda: self.reasons,
             reconcile=settings,
             reconciling=self.reconciling,
+            cache=cache or MemoryCache(1 << 20, self.clock),
             click_url=click_url,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -21,13 +21,13 @@ from adtally.serve.meter import Meter
 from adtally.serve.operations import operations_routes
 from adtally.serve.pages import page_routes
 from adtally.serve.problems import INTERNAL, kind_of, problem_response
+from adtally.serve.rendering import COMPRESSED_BYTES_MIN
 from adtally.serve.services import Services
 from adtally.serve.standing import LedgerWatch
 from adtally.telemetry import log
 
 __all__ = ["Services", "build_app"]
 
-COMPRESSED_BYTES_MIN: Final = 1_024
 COMPRESSED_IN_THREAD_BYTES_MIN: Final = 16 * 1_024
 """From here on compressing takes about a millisecond, in which the event loop would answer nobody."""
 
@@ -35,8 +35,8 @@ COMPRESSED_IN_THREAD_BYTES_MIN: Final = 16 * 1_024
 def build_app(services: Services) -> Starlette:
     """Give the application. Its lifespan, where the server runs one, ends the threads that it started."""
     watch = LedgerWatch(services.ledger)
-    dispatcher = Dispatcher(services, watch)
     meter = Meter(services.clock, services.progress, watch, services.ledger)
+    dispatcher = Dispatcher(services, watch, meter)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

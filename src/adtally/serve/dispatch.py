@@ -1,29 +1,30 @@
 """From an HTTP request to a handler's call and back: key, permission, rate, parameters, body, in this order."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, Final
 
-import msgspec
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
 from adtally.serve.caller import Call, Caller
-from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Lines, NoBody, PoolName, Streamed
+from adtally.serve.endpoint import NO_BODY, Endpoint, Lines, NoBody, PoolName
+from adtally.serve.frame import add_fields
+from adtally.serve.meter import Meter
+from adtally.serve.once import IDEMPOTENCY_KEY, Once, idempotency_key
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
+from adtally.serve.rendering import render, respond
 from adtally.serve.services import Services
+from adtally.serve.shared import SharedAnswers
 from adtally.serve.standing import LedgerWatch
 
 REGISTRY_THREADS: Final = 2
-NO_STORE: Final = {"Cache-Control": "no-store"}
-"""Answers are of one key's owner; nobody in between may keep them."""
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class AnyTextConvertor(Convertor[str]):
@@ -46,7 +47,7 @@ register_url_convertor("anytext", AnyTextConvertor())
 class Dispatcher:
     """Runs endpoints: what they share is done here, once."""
 
-    def __init__(self, services: Services, watch: LedgerWatch) -> None:
+    def __init__(self, services: Services, watch: LedgerWatch, meter: Meter) -> None:
         self._services = services
         self._watch = watch
         self._keys = KeyRing(services.registry, services.clock)
@@ -57,6 +58,8 @@ class Dispatcher:
             "registry": Pool("registry", REGISTRY_THREADS),
             "changes": Pool("changes", 1),
         }
+        self._once = Once(services.clock)
+        self._shared = SharedAnswers(services.cache, self.pools, meter)
 
     def route(self, path: str, endpoints: Mapping[str, Endpoint[Any, Any]]) -> Route:
         """Give the route of an address from its endpoints by method."""
@@ -77,15 +80,29 @@ class Dispatcher:
         caller = await self._caller(request)
         if endpoint.who == "admin" and not caller.is_admin:
             raise ForbiddenError(f"{endpoint.method} {endpoint.path} needs an admin's key")
-        self._limit.take(caller.key_id)
+        try:
+            self._limit.take(caller.key_id)
+        finally:
+            add_fields(request, self._limit.header_fields(caller.key_id))
         params = parser(request.scope["query_string"], request.path_params)
         body: object = NO_BODY
+        raw = b""
         if endpoint.body is not NoBody:
             raw = await read_body(request, endpoint.body_bytes_max)
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
         call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
-        return await pool.run(_respond, endpoint, call, pool)
+        if endpoint.reads is not None:
+            found = await self._shared.answer(endpoint, call)
+        elif endpoint.repeatable and (name := idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))) is not None:
+            # A body of many megabytes takes too long for the event loop.
+            fingerprint = await self.pools["registry"].run(_fingerprint, request.scope["query_string"], raw)
+            found = await self._once.answer(
+                (caller.key_id, endpoint.path, name), fingerprint, lambda: pool.run(render, endpoint, call)
+            )
+        else:
+            found = await pool.run(render, endpoint, call)
+        return respond(found, endpoint, request.headers, pool)
 
     async def _caller(self, request: Request) -> Caller:
         key = bearer_key(request.headers.get("authorization"))
@@ -95,18 +112,5 @@ class Dispatcher:
         return Caller(found.key_id, found.advertiser_id)
 
 
-def _respond(endpoint: Endpoint[Any, Any], call: Call[Any, Any], pool: Pool) -> Response:
-    handler: Callable[[Call[Any, Any]], object] = endpoint.handler
-    answer = handler(call)
-    if isinstance(answer, Download):
-        headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{answer.file_name}"'}
-        return Response(answer.content, endpoint.status, headers, answer.media_type)
-    if isinstance(answer, Streamed):
-        return StreamingResponse(_pulled(answer.chunks, pool), endpoint.status, NO_STORE, "application/json")
-    return Response(_encode(answer), endpoint.status, NO_STORE, "application/json")
-
-
-async def _pulled(chunks: Iterator[bytes], pool: Pool) -> AsyncIterator[bytes]:
-    """Make each chunk in a thread when the one before has been sent: a slow reader costs no memory."""
-    while (chunk := await pool.run(next, chunks, None)) is not None:
-        yield chunk
+def _fingerprint(query: bytes, body: bytes) -> bytes:
+    return blake2b(query + b"\n" + body).digest()

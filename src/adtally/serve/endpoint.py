@@ -8,6 +8,7 @@ import msgspec
 from adtally.serve.body import JSON_BYTES_MAX
 from adtally.serve.caller import Body, Call, Params
 from adtally.serve.problems import Kind
+from adtally.serve.ranges import Range
 
 Who = Literal["any key", "admin"]
 PoolName = Literal["olap", "registry", "changes"]
@@ -64,6 +65,10 @@ class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True)
     pool: PoolName = "olap"
     refusals: tuple[Kind, ...] = ()
     """Beyond those that every address has."""
+    repeatable: bool = False
+    """A change that an `Idempotency-Key` lets nobody make twice."""
+    reads: Callable[[Params], Range] | None = None
+    """Gives the time that an answer is about; answers are then shared, and kept for a while."""
     handler: Callable[[Call[Params, Body]], Any]
 
     @property

@@ -9,6 +9,7 @@ from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, reco
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
+from adtally.serve.ranges import asked_range
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
@@ -20,6 +21,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=metrics.Metrics,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
+        reads=asked_range,
         handler=metrics.get_metrics,
     ),
     Endpoint(
@@ -31,6 +33,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=quality.Quality,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
+        reads=asked_range,
         handler=quality.get_quality,
     ),
     Endpoint(
@@ -42,6 +45,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=series.Series,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
+        reads=asked_range,
         handler=series.get_series,
     ),
     Endpoint(
@@ -52,6 +56,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=top.Top,
         refusals=(NO_LONGER_KEPT,),
+        reads=asked_range,
         handler=top.get_top,
     ),
     Endpoint(
@@ -66,6 +71,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         answer=Stored,
         who="admin",
         pool="changes",
+        repeatable=True,
         handler=ads.import_ads,
     ),
     Endpoint(
@@ -170,6 +176,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         who="admin",
         pool="changes",
         refusals=(NOT_FOUND,),
+        repeatable=True,
         handler=keys.create_key,
     ),
     Endpoint(
@@ -207,6 +214,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         who="admin",
         pool="changes",
         refusals=(NOT_FOUND,),
+        repeatable=True,
         handler=deadletters.replay_letter,
     ),
     Endpoint(
@@ -232,6 +240,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         status=202,
         who="admin",
         pool="changes",
+        repeatable=True,
         handler=reconcile.post_reconcile,
     ),
     Endpoint(

@@ -18,6 +18,7 @@ CONTENT_SECURITY_POLICY: Final = (
 NO_ROUTE: Final = "(none)"
 
 _REQUEST_ID: Final = "adtally.request_id"
+_MORE_FIELDS: Final = "adtally.more_fields"
 _HEADERS: Final = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -50,6 +51,7 @@ class Frame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", ()), *_HEADERS, (b"x-request-id", request_id.encode())]
+                headers += scope.get(_MORE_FIELDS, ())
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(_REVALIDATE)
                 message["headers"] = headers
@@ -68,6 +70,11 @@ class Frame:
         finally:
             route = getattr(scope.get("route"), "path_format", NO_ROUTE)
             self._meter.observe(route, status, self._clock.monotonic_s() - begun_s)
+
+
+def add_fields(request: Request, fields: list[tuple[bytes, bytes]]) -> None:
+    """Have header fields sent with the answer to a request, whatever it will be, a refusal too."""
+    request.scope[_MORE_FIELDS] = fields
 
 
 def request_id_of(request: Request) -> str:

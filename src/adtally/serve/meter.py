@@ -1,7 +1,7 @@
 """Counts of the API itself, for Prometheus."""
 
 from functools import partial
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -20,6 +20,8 @@ STREAM_GAUGES: Final = {
     "adtally_stream_dead_letters": ("dead_letters", "Pieces of the log that could not be parsed"),
 }
 """What the stream says of itself: metric, field of StreamReport, meaning."""
+
+CacheOutcome = Literal["hit", "miss", "uncached", "flight", "error"]
 
 LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -40,6 +42,14 @@ class Meter:
             buckets=LATENCY_BUCKETS_S,
             registry=self._registry,
         )
+        shared = Counter(
+            "adtally_serve_cache",
+            "Questions by where their answer came from: the cache (hit), a query whose answer is kept (miss) or is not "
+            "(uncached), another one's query (flight); and failures of the cache (error)",
+            ["outcome"],
+            registry=self._registry,
+        )
+        self._cache: dict[CacheOutcome, Counter] = {name: shared.labels(name) for name in get_args(CacheOutcome)}
         # Binding labels costs three times as much as counting.
         self._bound_requests: dict[tuple[str, int], Counter] = {}
         self._bound_seconds: dict[str, Histogram] = {}
@@ -68,6 +78,10 @@ class Meter:
             seconds_of_route = self._bound_seconds[route] = self._seconds.labels(route)
         requests.inc()
         seconds_of_route.observe(seconds)
+
+    def count_cache(self, outcome: CacheOutcome) -> None:
+        """Count a question that the cache could have answered, or a failure of the cache."""
+        self._cache[outcome].inc()
 
     def exposition(self) -> bytes:
         """Give all numbers in Prometheus' text format. Asks the ledger, so it may block."""

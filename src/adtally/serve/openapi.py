@@ -8,16 +8,29 @@ import msgspec
 from adtally import __version__
 from adtally.serve import problems
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
+from adtally.serve.once import IDEMPOTENCY_KEY, KEY_CHARACTERS_MAX
 from adtally.serve.problems import Kind, Problem
 from adtally.serve.values import SCHEMAS
 
 Json = dict[str, Any]
 
 _REFERENCE: Final = "#/components/schemas/{name}"
+_IDEMPOTENCY_KEY: Final[Json] = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Any text of your own, a UUID for example. A request that is repeated with it within a day is not "
+    "carried out again: it gets the answer of the first.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!#-~]+$"},
+}
+_NOT_MODIFIED: Final[Json] = {"description": "The answer is still the one whose `ETag` was sent in `If-None-Match`."}
 _DESCRIPTION: Final = """Exact clicks and unique users of ads.
 
 Errors are problem details (RFC 9457): `type` is a stable address, `field` names the parameter to blame, `instance` is
-the request's id, which the `X-Request-Id` header of every answer has too."""
+the request's id, which the `X-Request-Id` header of every answer has too.
+
+`RateLimit-Policy` says how many requests a key may make at once and in each minute (`q`), and `RateLimit` how many are
+left (`r`) and after how many seconds there is one more (`t`)."""
 
 
 def document(endpoints: Sequence[Endpoint[Any, Any]]) -> Json:
@@ -63,10 +76,11 @@ def parameters(endpoint: Endpoint[Any, Any]) -> list[Json]:
             parameter["description"] = schema.pop("description")
         if schema.get("type") == "array":
             parameter |= {"style": "form", "explode": False}
+            schema |= {"minItems": 1, "uniqueItems": True}
         if not field.required and field.default not in (None, (), ""):
             schema["default"] = field.default if isinstance(field.default, int) else str(field.default)
         found.append(parameter | {"schema": schema})
-    return found
+    return [*found, _IDEMPOTENCY_KEY] if endpoint.repeatable else found
 
 
 def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
@@ -77,6 +91,8 @@ def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
     found += endpoint.refusals
     if endpoint.body is not NoBody:
         found.append(problems.TOO_LARGE)
+    if endpoint.repeatable:
+        found += [problems.STILL_RUNNING, problems.KEY_REUSED]
     return [*found, problems.RATE_LIMITED, problems.INTERNAL, problems.UNAVAILABLE]
 
 
@@ -91,6 +107,7 @@ def _operation(endpoint: Endpoint[Any, Any]) -> Json:
         "parameters": parameters(endpoint),
         "responses": {
             str(endpoint.status): {"description": "Done.", "content": content},
+            **({"304": _NOT_MODIFIED} if endpoint.method == "GET" and endpoint.who == "any key" else {}),
             **{str(kind.status): {"$ref": f"#/components/responses/{kind.name}"} for kind in kinds(endpoint)},
         },
     }

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from adtally.serve.auth import ForbiddenError
 from adtally.serve.meter import Meter
 from adtally.serve.pool import Pool
+from adtally.serve.problems import STORE_RETRY_AFTER_S
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,7 +35,8 @@ def operations_routes(ready: Callable[[], list[str]], meter: Meter, pool: Pool, 
     async def readyz(_: Request) -> Response:
         reasons = await pool.run(ready)
         answer = msgspec.json.encode(Readiness(not reasons, reasons, "; ".join(reasons)))
-        return Response(answer, 503 if reasons else 200, {"Cache-Control": "no-store"}, "application/json")
+        fields = {"Cache-Control": "no-store"} | ({"Retry-After": str(STORE_RETRY_AFTER_S)} if reasons else {})
+        return Response(answer, 503 if reasons else 200, fields, "application/json")
 
     async def metrics(request: Request) -> Response:
         if not (metrics_public or _is_loopback(request)):

@@ -9,9 +9,11 @@ from starlette.responses import Response
 from adtally.errors import (
     ConflictError,
     InvalidValueError,
+    KeyReusedError,
     LogError,
     NoLongerKeptError,
     NotFoundError,
+    StillRunningError,
     StoreUnavailableError,
 )
 from adtally.serve.auth import ForbiddenError, UnauthenticatedError
@@ -48,6 +50,15 @@ NOT_FOUND: Final = Kind(
 )
 METHOD: Final = Kind("method-not-allowed", 405, "Method not allowed", "The `Allow` header names the methods.")
 CONFLICT: Final = Kind("conflict", 409, "Contradicts what is stored", "Read what is stored, and change that.")
+STILL_RUNNING: Final = Kind(
+    "still-running", 409, "This request is being carried out", "Repeat it later: you will get the answer of the first."
+)
+KEY_REUSED: Final = Kind(
+    "idempotency-key-reused",
+    422,
+    "The idempotency key belongs to another request",
+    "Repeat a request with the same body, or make a new `Idempotency-Key` for a new one.",
+)
 TOO_LARGE: Final = Kind("too-large", 413, "The request is too large", "Send less at a time.")
 NO_LONGER_KEPT: Final = Kind(
     "no-longer-kept",
@@ -75,6 +86,8 @@ KINDS: Final = (
     NOT_FOUND,
     METHOD,
     CONFLICT,
+    STILL_RUNNING,
+    KEY_REUSED,
     TOO_LARGE,
     NO_LONGER_KEPT,
     RATE_LIMITED,
@@ -89,6 +102,8 @@ _KIND_OF_ERROR: Final[tuple[tuple[type[Exception], Kind], ...]] = (
     (ForbiddenError, FORBIDDEN),
     (NotFoundError, NOT_FOUND),
     (ConflictError, CONFLICT),
+    (StillRunningError, STILL_RUNNING),
+    (KeyReusedError, KEY_REUSED),
     (TooLargeError, TOO_LARGE),
     (RateLimitedError, RATE_LIMITED),
     (StoreUnavailableError, UNAVAILABLE),
@@ -144,7 +159,7 @@ def _detail(error: Exception, kind: Kind) -> str:
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:
     if isinstance(error, RateLimitedError):
         return {"Retry-After": str(error.retry_after_s)}
-    if kind is UNAVAILABLE:
+    if kind in (UNAVAILABLE, STILL_RUNNING):
         return {"Retry-After": str(STORE_RETRY_AFTER_S)}
     if kind is UNAUTHENTICATED:
         return {"WWW-Authenticate": 'Bearer realm="adtally"'}

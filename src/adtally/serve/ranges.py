@@ -1,6 +1,6 @@
 """Ranges of time that may be asked for."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -44,6 +44,25 @@ class Range(msgspec.Struct, frozen=True):
 
     start_ms: int
     end_ms: int
+
+
+class Ranged(Protocol):
+    """Parameters that name a range of time."""
+
+    @property
+    def start(self) -> Instant:
+        """Give where it begins, in UTC epoch milliseconds."""
+        ...
+
+    @property
+    def end(self) -> Instant:
+        """Give where it ends."""
+        ...
+
+
+def asked_range(params: Ranged) -> Range:
+    """Give the range as it was asked for: not checked, and not rounded to whole minutes."""
+    return Range(params.start, params.end)
 
 
 def whole_minutes(

@@ -1,4 +1,4 @@
-"""How often one key may ask: a token bucket for each."""
+"""How often one key may ask: a token bucket each; and how it is told (draft-ietf-httpapi-ratelimit-headers-10)."""
 
 import math
 from typing import Final
@@ -7,6 +7,8 @@ from adtally.clock import Clock
 from adtally.errors import AdtallyError
 
 KEYS_MAX: Final = 10_000
+POLICY: Final = "key"
+"""The name of the one policy in the header fields."""
 
 
 class RateLimitedError(AdtallyError):
@@ -35,6 +37,19 @@ class RateLimit:
         if len(self._buckets) >= KEYS_MAX:
             self._forget_full(now_s)
         self._buckets[key_id] = (tokens - 1, now_s)
+
+    def header_fields(self, key_id: str) -> list[tuple[bytes, bytes]]:
+        """Give the header fields of an answer to the key: what it may do, and what is left of it.
+
+        In `RateLimit`, `r` requests are left, and after `t` seconds there is at least one more.
+        """
+        tokens = self._tokens(key_id, self._clock.monotonic_s())
+        left = math.floor(tokens)
+        more_s = 0 if left >= self._limit else max(1, math.ceil((left + 1 - tokens) * 60 / self._limit))
+        return [
+            (b"ratelimit-policy", f'"{POLICY}";q={self._limit};w=60'.encode()),
+            (b"ratelimit", f'"{POLICY}";r={left};t={more_s}'.encode()),
+        ]
 
     def _tokens(self, key_id: str, now_s: float) -> float:
         left, at_s = self._buckets.get(key_id, (float(self._limit), now_s))

@@ -1,5 +1,6 @@
 """What the ledger says of every hour, kept in memory, and brought up to date by each question. Thread-safe."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from threading import Lock
@@ -8,6 +9,7 @@ import msgspec
 
 from adtally.ledger.port import HourState, Ledger, LineSummary
 from adtally.serve.finality import Finality, finality_of
+from adtally.utc import HOUR_MS
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -19,6 +21,13 @@ class Standing(msgspec.Struct, frozen=True):
     hours: Mapping[HourState, int]
     missing: int
     difference: int
+    lines: tuple[tuple[int, int], ...]
+    """Of each hour that has a line, in order: its start and the newest line's number."""
+
+    def commit_between(self, start_ms: int, end_ms: int) -> int:
+        """Give the number of the last line about an hour that [start_ms, end_ms) touches, 0 if there is none."""
+        first = bisect_left(self.lines, (start_ms - start_ms % HOUR_MS,))
+        return max((commit for _, commit in self.lines[first : bisect_left(self.lines, (end_ms,))]), default=0)
 
 
 class LedgerWatch:
@@ -48,4 +57,5 @@ def _standing(commit: int, newest: Mapping[int, LineSummary]) -> Standing:
         hours=Counter(line.state for line in lines),
         missing=sum(line.missing for line in lines),
         difference=sum(line.difference for line in lines),
+        lines=tuple(sorted((line.hour_ms, line.commit) for line in lines)),
     )

@@ -13,6 +13,9 @@ from adtally.registry.rules import check_id
 from adtally.rfc3339 import parse_rfc3339
 from adtally.utc import HOUR_MS
 
+YEARS_MS: Final = (-62_135_596_800_000, 253_402_300_800_000)
+"""The years 1 to 9999 of UTC: an offset may lead out of them, to where no time can be written."""
+
 _EPOCH: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,}(\.[0-9]+)?")
 _UNESCAPED_OFFSET: Final = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}$)")
@@ -45,7 +48,7 @@ def parse_instant(text: str) -> Instant:
         return Instant(int(float(text) * 1000))
     # In a query string an unescaped `+` means a space, and nothing else could stand here.
     at_ms = parse_rfc3339(_UNESCAPED_OFFSET.sub("+", text))
-    if at_ms is None:
+    if at_ms is None or not YEARS_MS[0] <= at_ms < YEARS_MS[1]:
         raise ValueError(f"{text!r} is no time: give RFC 3339 such as 2026-11-23T10:00:00Z, or epoch seconds")
     return Instant(at_ms)
 
@@ -99,12 +102,12 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     Instant: {
         "anyOf": [
             {"type": "string", "format": "date-time"},
-            {"type": "number", "minimum": 946_684_800, "description": "Epoch seconds."},
+            {"type": "number", "minimum": 946_684_800, "maximum": 99_999_999_999, "description": "Epoch seconds."},
         ]
     },
     Hour: {"type": "string", "examples": ["2026-11-23T10"]},
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
-    Id: {"type": "string", "minLength": 1, "maxLength": 128},
+    Id: {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
 }
 
 

@@ -52,6 +52,7 @@ async def run_store_role(
     from adtally.reconcile.loop import ReconcileLoop
     from adtally.reconcile.reconciler import Reconciler
     from adtally.serve.app import Services, build_app
+    from adtally.serve.cache.memory import MemoryCache
     from adtally.serve.intake import build_intake
     from adtally.serve.progress import Progress
 
@@ -75,6 +76,7 @@ async def run_store_role(
         reconcile=config.reconcile,
         letters=open_letters(folder, config),
         reconciling=loop,
+        cache=MemoryCache(config.serve.cache_bytes_max, SYSTEM_CLOCK),
         click_url=click_url,
     )
     servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]

@@ -126,9 +126,38 @@ def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> 
         refused = acme.get("/v1/about")
         assert refused.headers["retry-after"] == "20"
         assert refused.json()["type"] == "/docs#problem-rate-limited"
+        assert refused.headers["ratelimit"] == '"key";r=0;t=20'
         assert served.admin.get("/v1/about").status_code == 200
         served.clock.at_s += 20
         assert [acme.get("/v1/about").status_code for _ in range(2)] == [200, 429]
+
+
+def test_every_answer_to_a_key_tells_what_is_left_for_it(tmp_path: Path) -> None:
+    with Served(tmp_path, ServeConfig(requests_per_minute=120)) as served:
+        asked = ["/v1/about", "/v1/ads/unknown", "/v1/ads?limit=0"]
+        answers = [served.admin.get(path) for path in asked]
+        assert [answer.status_code for answer in answers] == [200, 404, 400]
+        assert [answer.headers["ratelimit"] for answer in answers] == [f'"key";r={119 - n};t=1' for n in range(3)]
+        assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"key";q=120;w=60'}
+        assert "ratelimit" not in served.anonymous.get("/v1/about").headers
+        assert served.client(served.registry.create_key(None, NOW_MS).key).get("/v1/about").headers["ratelimit"] == (
+            '"key";r=119;t=1'
+        )
+
+
+def test_what_is_said_to_be_left_is_admitted_and_no_more_until_the_time_said() -> None:
+    clock = SetClock()
+    limit = RateLimit(7, clock)
+    for wait_s in (0.0, 3.3, 0.0, 11.0, 8.9):
+        clock.at_s += wait_s
+        limit.take("k")
+    left, more_s = (int(part[2:]) for part in dict(limit.header_fields("k"))[b"ratelimit"].decode().split(";")[1:])
+    for _ in range(left):
+        limit.take("k")
+    with pytest.raises(RateLimitedError):
+        limit.take("k")
+    clock.at_s += more_s
+    limit.take("k")
 
 
 def test_tokens_do_not_pile_up_beyond_a_minutes_worth() -> None:

@@ -83,6 +83,13 @@ def test_files_may_be_kept_but_are_asked_for_again(served: Served) -> None:
     assert served.anonymous.get("/docs.css").headers["cache-control"] == "no-cache"
 
 
-def test_nothing_of_the_api_is_kept_by_anybody(served: Served) -> None:
+def test_numbers_are_kept_by_the_askers_browser_only_and_asked_for_again(served: Served) -> None:
     for path in ("/metrics", "/v1/quality"):
-        assert served.admin.get(path, params=ONE_MINUTE).headers["cache-control"] == "no-store"
+        assert served.admin.get(path, params=ONE_MINUTE).headers["cache-control"] == "private, no-cache"
+
+
+def test_what_only_admins_see_is_kept_by_nobody(served: Served) -> None:
+    for path in ("/v1/keys", "/v1/deadletters", "/v1/status"):
+        answer = served.admin.get(path)
+        assert answer.headers["cache-control"] == "no-store"
+        assert "etag" not in answer.headers

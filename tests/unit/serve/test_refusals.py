@@ -39,6 +39,8 @@ BAD_TIMES = [
     ("2026-02-30T10:00:00Z", "is no time"),
     ("2026-11-23T24:30:00Z", "is no time"),
     ("2026-11-23T10:00:00+99:00", "is no time"),
+    ("0001-01-01T00:00:00+01:00", "is no time"),
+    ("9999-12-31T23:30:00-01:00", "is no time"),
     ("-5", "is no time"),
     ("1e9", "is no time"),
     ("NaN", "is no time"),
@@ -232,7 +234,16 @@ def test_a_bad_body_is_refused(served: Served, method: str, path: str, body: byt
 
 
 @pytest.mark.parametrize(
-    "hour", ["yesterday", "2026-11-23", "2026-11-23T10:00", "2026-11-23T24", "2026-13-01T00", "T1"]
+    "hour",
+    [
+        "yesterday",
+        "0001-01-01T00:00:00+01:00",
+        "2026-11-23",
+        "2026-11-23T10:00",
+        "2026-11-23T24",
+        "2026-13-01T00",
+        "T1",
+    ],
 )
 def test_what_is_no_hour_is_refused(served: Served, hour: str) -> None:
     assert_refused(served.admin.get(f"/v1/ledger/{hour}"), "hour", "is no hour: give 2026-11-23T10 (UTC)")
