@@ -40,6 +40,7 @@ def build_app(services: Services) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        dispatcher.uses.start()
         yield
         dispatcher.close()
 

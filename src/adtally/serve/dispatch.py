@@ -13,6 +13,7 @@ from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
 from adtally.serve.caller import Call, Caller
 from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Lines, NoBody, PoolName, Streamed
+from adtally.serve.key_uses import KeyUses
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
@@ -49,7 +50,8 @@ class Dispatcher:
     def __init__(self, services: Services, watch: LedgerWatch) -> None:
         self._services = services
         self._watch = watch
-        self._keys = KeyRing(services.registry, services.clock)
+        self.uses = KeyUses(services.registry, services.clock)
+        self._keys = KeyRing(services.registry, services.clock, self.uses)
         self._limit = RateLimit(services.config.requests_per_minute, services.clock)
         # Changes one at a time: what one reads before it writes, no other has changed.
         self.pools: Mapping[PoolName, Pool] = {
@@ -72,6 +74,7 @@ class Dispatcher:
         """End the threads, after the calls that run."""
         for pool in self.pools.values():
             pool.close()
+        self.uses.close()
 
     async def _answer(self, request: Request, endpoint: Endpoint[Any, Any], parser: QueryParser[Any]) -> Response:
         caller = await self._caller(request)

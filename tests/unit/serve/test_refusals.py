@@ -213,6 +213,8 @@ def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
         ("POST", "/v1/keys", b'{"advertiser_id": ""}', "advertiser_id", "is empty"),
         ("POST", "/v1/keys", b'{"advertiser_id": 7}', "advertiser_id", "Expected"),
         ("POST", "/v1/keys", b'{"advertiser_id": null, "admin": true}', "body", "unknown field `admin`"),
+        ("POST", "/v1/keys", b'{"advertiser_id": null, "expires_ms": 5}', "expires_ms", "is not between now"),
+        ("POST", "/v1/keys", b'{"advertiser_id": null, "expires_ms": "soon"}', "expires_ms", "Expected"),
         ("POST", "/v1/ads/import", b"{}\n" * 10_001, "body", "more than 10,000 lines"),
         ("POST", "/v1/reconcile", b'{"hour": "noon"}', "hour", "is no hour"),
         ("POST", "/v1/reconcile", b'{"hour": "2026-11-23T12"}', "hour", "has not ended"),
