@@ -78,6 +78,8 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reader_threads: Annotated[int, Meta(ge=1, le=64)] = 2
     requests_per_minute: Positive = 1_200
     """Of one key; above it 429."""
+    secure_cookie: bool = False
+    """Mark the `adt_session` cookie Secure: right wherever the page is reached by https."""
     metrics_public: bool = False
     """Answer `/-/metrics` to other hosts too."""
 

@@ -11,13 +11,14 @@ from starlette.routing import Route
 
 from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
-from adtally.serve.caller import Call, Caller
-from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Lines, NoBody, PoolName, Streamed
+from adtally.serve.caller import NOBODY, Call, Caller
+from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Lines, NoBody, PoolName, SetCookie, Streamed
 from adtally.serve.key_uses import KeyUses
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
 from adtally.serve.services import Services
+from adtally.serve.sessions import Sessions, peer_of, refuse_other_sites
 from adtally.serve.standing import LedgerWatch
 
 REGISTRY_THREADS: Final = 2
@@ -52,6 +53,7 @@ class Dispatcher:
         self._watch = watch
         self.uses = KeyUses(services.registry, services.clock)
         self._keys = KeyRing(services.registry, services.clock, self.uses)
+        self.sessions = Sessions(self._keys, services.clock, secure=services.config.secure_cookie)
         self._limit = RateLimit(services.config.requests_per_minute, services.clock)
         # Changes one at a time: what one reads before it writes, no other has changed.
         self.pools: Mapping[PoolName, Pool] = {
@@ -77,24 +79,38 @@ class Dispatcher:
         self.uses.close()
 
     async def _answer(self, request: Request, endpoint: Endpoint[Any, Any], parser: QueryParser[Any]) -> Response:
-        caller = await self._caller(request)
+        caller = await self._caller(request, endpoint)
         if endpoint.who == "admin" and not caller.is_admin:
             raise ForbiddenError(f"{endpoint.method} {endpoint.path} needs an admin's key")
-        self._limit.take(caller.key_id)
+        if caller is not NOBODY:
+            self._limit.take(caller.key_id)
         params = parser(request.scope["query_string"], request.path_params)
         body: object = NO_BODY
         if endpoint.body is not NoBody:
             raw = await read_body(request, endpoint.body_bytes_max)
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
-        call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
+        now_ms = self._services.clock.now_ms()
+        call = Call(self._services, self._watch, caller, params, body, now_ms, peer_of(request), self.sessions)
         return await pool.run(_respond, endpoint, call, pool)
 
-    async def _caller(self, request: Request) -> Caller:
-        key = bearer_key(request.headers.get("authorization"))
-        found = self._keys.remembered(key)
-        if found is None:
-            found = await self.pools["registry"].run(self._keys.look_up, key)
+    async def _caller(self, request: Request, endpoint: Endpoint[Any, Any]) -> Caller:
+        """Give the owner of the key in the header or, where there is none, of the session that the cookie names."""
+        if endpoint.who == "anyone":
+            refuse_other_sites(request, json_is_enough=endpoint.body is not NoBody)
+            return NOBODY
+        authorization, token = request.headers.get("authorization"), peer_of(request).token
+        if authorization is not None or token is None:
+            key = bearer_key(authorization)
+            found = self._keys.remembered(key)
+            if found is None:
+                found = await self.pools["registry"].run(self._keys.look_up, key)
+        else:
+            key_id = self.sessions.key_id(token)
+            refuse_other_sites(request)
+            found = self._keys.remembered_id(key_id)
+            if found is None:
+                found = await self.pools["registry"].run(self._keys.look_up_id, key_id)
         return Caller(found.key_id, found.advertiser_id)
 
 
@@ -104,6 +120,8 @@ def _respond(endpoint: Endpoint[Any, Any], call: Call[Any, Any], pool: Pool) -> 
     if isinstance(answer, Download):
         headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{answer.file_name}"'}
         return Response(answer.content, endpoint.status, headers, answer.media_type)
+    if isinstance(answer, SetCookie):
+        return Response(None, endpoint.status, NO_STORE | {"Set-Cookie": answer.header})
     if isinstance(answer, Streamed):
         return StreamingResponse(_pulled(answer.chunks, pool), endpoint.status, NO_STORE, "application/json")
     return Response(_encode(answer), endpoint.status, NO_STORE, "application/json")
