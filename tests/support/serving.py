@@ -30,6 +30,7 @@ from adtally.reconcile.reconciler import Parts, Reconciler
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
+from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
 from support.ledger_lines import HOUR_MS, line
@@ -85,6 +86,7 @@ class Served:
         registry: Registry | None = None,
         click_url: str | None = None,
         reconcile: ReconcileConfig | None = None,
+        link: LinkSpec | None = None,
     ) -> None:
         self.clock = SetClock()
         self.olap = MemoryOlap()
@@ -121,6 +123,7 @@ class Served:
             reconcile=settings,
             reconciling=self.reconciling,
             click_url=click_url,
+            link=link,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"

@@ -11,6 +11,7 @@ from adtally.ledger.port import Ledger
 from adtally.olap.port import OlapReader
 from adtally.reconcile.loop import ReconcileLoop
 from adtally.registry.port import Registry
+from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
 
 
@@ -30,5 +31,7 @@ class Services(msgspec.Struct, frozen=True):
     """For how long final minutes and quarter hours are kept."""
     reconciling: ReconcileLoop | None = None
     """Makes passes; None in an application that has no reconciler beside it."""
+    link: LinkSpec | None = None
+    """What opens a session once, without a key; None for nothing."""
     click_url: str | None = None
     """Where the edges answer, for the page's example of a click."""

@@ -13,7 +13,6 @@ import msgspec
 from starlette.requests import Request
 
 from adtally.clock import Clock
-from adtally.registry.port import ApiKey
 from adtally.serve.attempts import Attempts
 from adtally.serve.auth import KEY_CHARACTERS_MAX, ForbiddenError, KeyRing, UnauthenticatedError
 
@@ -84,14 +83,20 @@ class Sessions:
             raise UnauthenticatedError("you are signed out, or adtally was restarted: sign in again")
         return session.key_id
 
-    def valid(self, token: str | None) -> ApiKey | None:
-        """Give the key of a session, None where there is no session or the key is no longer valid. Blocks."""
-        if token is None:
-            return None
+    def is_valid(self, token: str | None) -> bool:
+        """Tell whether a token is that of a session whose key is still valid. Blocks."""
         try:
-            return self._keys.look_up_id(self.key_id(token))
+            return token is not None and self.key_is_valid(self.key_id(token))
         except UnauthenticatedError:
-            return None
+            return False
+
+    def key_is_valid(self, key_id: str) -> bool:
+        """Tell whether a key may open sessions. Blocks."""
+        try:
+            self._keys.look_up_id(key_id)
+        except UnauthenticatedError:
+            return False
+        return True
 
     def sign_out(self, token: str | None) -> str:
         """End a session, if there is one, and give the Set-Cookie header that removes its cookie."""
