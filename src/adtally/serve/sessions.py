@@ -5,7 +5,6 @@ They are kept in memory: a restart signs everybody out, and nothing that is writ
 
 import secrets
 import threading
-from collections import deque
 from hashlib import sha256
 from typing import Final
 
@@ -107,13 +106,10 @@ class Sessions:
 
     def _make_room(self, key_id: str) -> None:
         now_s = self._clock.monotonic_s()
-        # All live equally long, so those that are over stand first.
-        over = [token for token, session in self._open.items() if session.until_s <= now_s]
-        own = deque(token for token, session in self._open.items() if session.key_id == key_id)
-        for token in over:
-            del self._open[token]
+        self._open = {token: session for token, session in self._open.items() if now_s < session.until_s}
+        own = [token for token, session in self._open.items() if session.key_id == key_id]
         if len(own) >= SESSIONS_OF_KEY_MAX:
-            self._open.pop(own.popleft(), None)
+            del self._open[own[0]]
         if len(self._open) >= SESSIONS_MAX:
             del self._open[next(iter(self._open))]
 
