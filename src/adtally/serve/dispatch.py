@@ -79,7 +79,11 @@ class Dispatcher:
         self.uses.close()
 
     async def _answer(self, request: Request, endpoint: Endpoint[Any, Any], parser: QueryParser[Any]) -> Response:
-        caller = await self._caller(request, endpoint)
+        caller = NOBODY
+        if endpoint.who == "anyone":
+            refuse_other_sites(request, json_is_enough=endpoint.body is not NoBody)
+        else:
+            caller = await self._caller(request)
         if endpoint.who == "admin" and not caller.is_admin:
             raise ForbiddenError(f"{endpoint.method} {endpoint.path} needs an admin's key")
         if caller is not NOBODY:
@@ -94,11 +98,8 @@ class Dispatcher:
         call = Call(self._services, self._watch, caller, params, body, now_ms, peer_of(request), self.sessions)
         return await pool.run(_respond, endpoint, call, pool)
 
-    async def _caller(self, request: Request, endpoint: Endpoint[Any, Any]) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
         """Give the owner of the key in the header or, where there is none, of the session that the cookie names."""
-        if endpoint.who == "anyone":
-            refuse_other_sites(request, json_is_enough=endpoint.body is not NoBody)
-            return NOBODY
         authorization, token = request.headers.get("authorization"), peer_of(request).token
         if authorization is not None or token is None:
             key = bearer_key(authorization)
