@@ -80,6 +80,8 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one key; above it 429."""
     cache_bytes_max: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
     """Answers that are kept to be given again; 0 keeps none."""
+    secure_cookie: bool = False
+    """Mark the `adt_session` cookie Secure: right wherever the page is reached by https."""
     metrics_public: bool = False
     """Answer `/-/metrics` to other hosts too."""
 

@@ -85,6 +85,7 @@ class FakeApi:
         routes = [
             Route("/", lambda _: FileResponse(STATIC / "index.html")),
             Mount("/assets", StaticFiles(directory=STATIC)),
+            Route("/v1/session", self._session, methods=["GET", "POST", "DELETE"]),
             Route("/v1/ads", self._guarded(self._list_ads)),
             Route("/v1/ads/{ad_id}", self._guarded(self._show_ad)),
             Route("/v1/top", self._guarded(self._top)),
@@ -120,7 +121,7 @@ class FakeApi:
         async def endpoint(request: Request) -> Response:
             self.asked.append(request.url.path)
             await asyncio.sleep(self.delay_s)
-            if request.headers.get("Authorization") != f"Bearer {self.key}":
+            if request.cookies.get("adt_session") != self._token():
                 return _problem(401, "no valid key")
             if self.failing is not None:
                 return _problem(self.failing, "the store does not answer")
@@ -129,6 +130,24 @@ class FakeApi:
             return handler(request)
 
         return endpoint
+
+    def _token(self) -> str:
+        return "session-of-" + self.key.removeprefix("adt_live_")
+
+    async def _session(self, request: Request) -> Response:
+        if self.failing is not None:
+            return _problem(self.failing, "the store does not answer")
+        if request.method != "GET" and request.headers.get("X-Adtally-Page") != "1":
+            return _problem(403, "the page's header is missing")
+        if request.method == "DELETE":
+            return Response(None, 204, {"Set-Cookie": "adt_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"})
+        if request.method == "GET":
+            if request.cookies.get("adt_session") != self._token():
+                return _problem(401, "no session")
+            return JSONResponse({"admin": False, "advertiser_id": ADVERTISER, "key_id": "0123456789"})
+        if (await request.json())["key"] != self.key:
+            return _problem(401, "no valid key")
+        return Response(None, 204, {"Set-Cookie": f"adt_session={self._token()}; Path=/; HttpOnly; SameSite=Strict"})
 
     def _list_ads(self, request: Request) -> Response:
         after = request.query_params.get("after", "")

@@ -2,16 +2,19 @@
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
 from browser.conftest import TIMEOUT_MS
 from browser.system import KnownAd
 from browser.visit import Visit, new_context
-from support.embedded import Embedded
+from support.embedded import Embedded, kill, wait_for
 
 VISIBLE_MS_MAX = 5_000
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
@@ -86,6 +89,30 @@ def test_the_command_that_the_page_shows_makes_a_click_that_it_shows(system: Rea
     system.click("ad_hats", "alice", "Mozilla/5.0")
     expect(page.get_by_role("slider")).to_be_visible(timeout=VISIBLE_MS_MAX)
     expect(page.locator(".figure", has_text="Clicks").locator("dd")).to_have_text("1")
+
+
+def test_the_printed_link_signs_in_once_and_stands_nowhere_else(embedded: Embedded, visit: Visit) -> None:
+    (link,) = re.findall(r"http://\S+/sign-in\?token=\S+", embedded.log.read_text())
+    token = link.partition("token=")[2]
+    assert token not in (embedded.folder / "run.json").read_text()
+    pids = [embedded.run_info()["supervisor_pid"], *embedded.run_info()["pids"].values()]
+    assert token not in "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
+    visit.page.goto(link)
+    expect(visit.page.get_by_role("combobox", name="Ad")).to_be_visible()
+    assert "token" not in visit.page.url
+    assert httpx.get(link, trust_env=False).status_code == 410
+
+
+def test_the_link_is_dead_once_the_store_was_killed_and_the_page_says_what_to_do(tmp_path: Path) -> None:
+    embedded = Embedded(tmp_path / "data")
+    embedded.start()
+    (link,) = re.findall(r"http://\S+/sign-in\?token=\S+", embedded.log.read_text())
+    before = embedded.run_info()["pids"]["store"]
+    kill(before)
+    wait_for(lambda: embedded.run_info()["pids"]["store"] != before, 20, "the store is started again")
+    answer = httpx.get(link, trust_env=False, timeout=30)
+    assert embedded.stop() == 0
+    assert (answer.status_code, "admin.key" in answer.text) == (410, True)
 
 
 def test_an_advertisers_key_shows_its_own_ads_and_no_others(browser: Browser, embedded: Embedded) -> None:

@@ -18,25 +18,28 @@ def test_the_form_signs_in_and_the_key_is_not_in_the_address(visit: Visit) -> No
     assert visit.system.key not in page.url
 
 
-def test_the_key_of_the_fragment_signs_in_and_is_gone_from_address_and_history(visit: Visit) -> None:
-    # With an ad in the address the page has no other reason to change it.
-    page = visit.open(f"?ad={visit.system.ads[0].ad_id}")
-    expect(page.get_by_role("combobox", name="Ad")).to_have_value(visit.system.ads[0].name)
-    assert visit.system.key not in page.url
-    page.get_by_role("button", name="6 h").click()
-    page.go_back()
-    assert visit.system.key not in page.url
-
-
-def test_a_link_with_a_key_signs_in_a_tab_that_shows_the_form_already(visit: Visit) -> None:
+def test_no_script_of_the_page_can_read_the_key_or_the_session(visit: Visit) -> None:
     page = visit.open(signed_in=False)
-    expect(page.get_by_label("API key")).to_be_visible()
-    visit.open()
-    expect(page.get_by_role("combobox", name="Ad")).to_be_visible()
-    assert visit.system.key not in page.url
+    sign_in_by_form(visit, visit.system.key)
+    page.get_by_role("combobox", name="Ad").wait_for()
+    (cookie,) = visit.context.cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("adt_session", True, "Strict")
+    kept = page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])")
+    assert kept == '["",{},{}]'
 
 
-def test_a_reload_keeps_the_session_and_signing_out_ends_it(visit: Visit) -> None:
+def test_a_second_tab_is_signed_in_and_out_with_the_first(visits: OpenVisit) -> None:
+    visit = visits(refusals_expected=(401,))
+    first = visit.open()
+    second = visit.context.new_page()
+    second.goto(visit.system.url)
+    second.get_by_role("button", name="Sign out").click()
+    expect(second.get_by_label("API key")).to_be_visible()
+    expect(first.get_by_role("alert")).to_contain_text("Sign in again")
+
+
+def test_a_reload_keeps_the_session_and_signing_out_ends_it(visits: OpenVisit) -> None:
+    visit = visits(refusals_expected=(401,))
     page = visit.open()
     page.get_by_role("combobox", name="Ad").wait_for()
     page.reload()
@@ -71,3 +74,11 @@ def test_a_server_that_fails_is_not_mistaken_for_a_wrong_key(fake: FakeApi, visi
     fake.failing = 503
     sign_in_by_form(visit, fake.key)
     expect(page.get_by_role("alert")).to_contain_text("Try again")
+
+
+def test_whoever_cannot_be_signed_out_is_told_so(fake: FakeApi, visits: OpenVisit) -> None:
+    visit = visits(refusals_expected=(503, 401))
+    page = visit.open()
+    fake.failing = 503
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("alert")).to_contain_text("you may still be signed in")

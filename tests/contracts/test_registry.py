@@ -135,19 +135,19 @@ def test_an_empty_batch_changes_nothing(registry: Registry) -> None:
 def test_a_key_is_found_by_its_secret_alone(registry: Registry, reopen: Opened) -> None:
     registry.upsert_ads([ad("a")])
     new, admin = registry.create_key("acme", 1_000), registry.create_key(None, 2_000)
-    found = reopen().find_key(new.key)
+    found = reopen().find_key(new.key, 9_000)
     assert found is not None
     assert (found.key_id, found.advertiser_id, found.created_ms, found.revoked_ms) == (new.key_id, "acme", 1_000, None)
     assert registry.keys()[0] == found
     assert registry.keys()[1].advertiser_id is None
-    assert registry.find_key(admin.key) == registry.keys()[1]
+    assert registry.find_key(admin.key, 9_000) == registry.keys()[1]
     assert new.key.startswith(found.prefix)
 
 
 def test_a_wrong_secret_finds_no_key(registry: Registry) -> None:
     key = registry.create_key(None, 1).key
     for wrong in ("", "adt_live_", key[:-1], key + "x", key.swapcase(), "é" * len(key)):
-        assert registry.find_key(wrong) is None
+        assert registry.find_key(wrong, 1) is None
 
 
 def test_knowing_the_public_part_of_a_key_is_not_enough(registry: Registry) -> None:
@@ -155,16 +155,57 @@ def test_knowing_the_public_part_of_a_key_is_not_enough(registry: Registry) -> N
     body = new.key_id + "0" * (keys.RANDOM_CHARACTERS - len(new.key_id))
     forged = keys.SCHEME + body + keys._checksum(body)
     assert keys.key_id_of(forged) == new.key_id
-    assert registry.find_key(forged) is None
+    assert registry.find_key(forged, 1) is None
 
 
 def test_a_revoked_key_is_listed_but_opens_nothing(registry: Registry) -> None:
     new = registry.create_key(None, 1)
     revoked = registry.revoke_key(new.key_id, 5)
     assert revoked.revoked_ms == 5
-    assert registry.find_key(new.key) is None
+    assert registry.find_key(new.key, 6) is None
     assert registry.revoke_key(new.key_id, 9).revoked_ms == 5
     assert registry.keys() == [revoked]
+
+
+def test_a_revoked_key_is_not_valid_by_its_id_either(registry: Registry) -> None:
+    new = registry.create_key(None, 1)
+    assert registry.valid_key(new.key_id, 2) == registry.keys()[0]
+    registry.revoke_key(new.key_id, 5)
+    assert registry.valid_key(new.key_id, 6) is None
+    assert registry.valid_key("zzz", 6) is None
+
+
+def test_a_key_opens_nothing_from_its_expiry_on(registry: Registry) -> None:
+    registry.upsert_ads([ad("a")])
+    new = registry.create_key("acme", 1_000, 5_000)
+    assert new.expires_ms == 5_000
+    assert registry.find_key(new.key, 4_999) == registry.valid_key(new.key_id, 4_999) == registry.keys()[0]
+    assert registry.find_key(new.key, 5_000) is None
+    assert registry.valid_key(new.key_id, 5_000) is None
+    assert registry.keys()[0].expires_ms == 5_000
+
+
+@pytest.mark.parametrize("expires_ms", [0, 999, 1_000, 2**63, 253_402_300_800_000])
+def test_a_key_that_would_end_before_it_begins_or_never_is_refused(registry: Registry, expires_ms: int) -> None:
+    with pytest.raises(InvalidValueError, match="expires_ms"):
+        registry.create_key(None, 1_000, expires_ms)
+    assert registry.keys() == []
+
+
+def test_scope_follows_from_whose_key_it_is(registry: Registry) -> None:
+    registry.upsert_ads([ad("a")])
+    made = [registry.create_key("acme", 1), registry.create_key(None, 2)]
+    listed = registry.keys()
+    assert [key.scope for key in made] == [key.scope for key in listed] == ["read", "admin"]
+
+
+def test_the_last_use_of_a_key_is_noted_and_never_goes_back(registry: Registry) -> None:
+    new, other = registry.create_key(None, 1), registry.create_key(None, 2)
+    registry.note_uses({})
+    registry.note_uses({new.key_id: 50, "unknown": 60})
+    registry.note_uses({new.key_id: 40})
+    listed = registry.keys()
+    assert {key.key_id: key.used_ms for key in listed} == {new.key_id: 50, other.key_id: None}
 
 
 def test_keys_for_unknown_advertisers_and_unknown_keys_are_not_found(registry: Registry) -> None:

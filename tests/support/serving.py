@@ -32,6 +32,7 @@ from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
 from adtally.serve.cache.memory import MemoryCache
 from adtally.serve.cache.port import Cache
+from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
 from support.ledger_lines import HOUR_MS, line
@@ -88,6 +89,7 @@ class Served:
         click_url: str | None = None,
         reconcile: ReconcileConfig | None = None,
         cache: Cache | None = None,
+        link: LinkSpec | None = None,
     ) -> None:
         self.clock = SetClock()
         self.olap = MemoryOlap()
@@ -125,6 +127,7 @@ class Served:
             reconciling=self.reconciling,
             cache=cache or MemoryCache(1 << 20, self.clock),
             click_url=click_url,
+            link=link,
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"

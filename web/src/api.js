@@ -19,14 +19,9 @@ export class UnreachableError extends Error {}
 export const isPassing = (/** @type {Error} */ error) =>
   error instanceof UnreachableError || (error instanceof RefusedError && (error.status >= 500 || error.status === 429));
 
-/** Calls the API with one key. The key goes into a header only, never into an address. */
+/** Calls the API. Who asks says the session's cookie, which no script can read and the browser sends by itself. */
 export class Api {
   #clockAheadMs = 0;
-  #key;
-
-  constructor(/** @type {string} */ key) {
-    this.#key = key;
-  }
 
   /** The server's time in epoch milliseconds: a reader's clock that is wrong by minutes must not empty the chart. */
   nowMs() {
@@ -42,19 +37,27 @@ export class Api {
    */
   async get(path, query, signal) {
     const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    try {
-      const response = await fetch(`${path}?${search}`, {
-        headers: { Authorization: `Bearer ${this.#key}`, Accept: "application/json" },
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      });
+    return send(`${path}?${search}`, { signal }, async (response) => {
       this.#noteTime(response.headers.get("Date"));
       if (!response.ok) throw await refusal(response);
-      return await response.json();
-    } catch (error) {
-      if (error instanceof RefusedError || signal?.aborted) throw error;
-      throw new UnreachableError(timeout.aborted ? "no answer in 10 s" : "no connection");
-    }
+      return response.json();
+    });
+  }
+
+  /**
+   * Sends a change. Throws as `get`.
+   * @param {"POST" | "PATCH" | "DELETE"} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>} the JSON answer, null where there is no content
+   */
+  async change(method, path, body) {
+    // No page of another site can send this header: to the server it says that we ask, not they.
+    const headers = { "X-Adtally-Page": "1", "Content-Type": "application/json" };
+    return send(path, { method, headers, body: JSON.stringify(body) }, async (response) => {
+      if (!response.ok) throw await refusal(response);
+      return response.status === 204 ? null : response.json();
+    });
   }
 
   /**
@@ -82,6 +85,28 @@ export class Api {
   #noteTime(/** @type {string | null} */ date) {
     const aheadMs = Date.parse(date ?? "") + 500 - Date.now();
     if (Number.isFinite(aheadMs)) this.#clockAheadMs = Math.abs(aheadMs) > CLOCK_TOLERANCE_MS ? aheadMs : 0;
+  }
+}
+
+/**
+ * Fetches, and tells whoever did not answer in time from whoever refused.
+ * @param {string} address
+ * @param {RequestInit} options
+ * @param {(response: Response) => Promise<any>} read
+ */
+async function send(address, options, read) {
+  const { signal } = options;
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    const response = await fetch(address, {
+      ...options,
+      headers: { Accept: "application/json", ...options.headers },
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    return await read(response);
+  } catch (error) {
+    if (error instanceof RefusedError || signal?.aborted) throw error;
+    throw new UnreachableError(timeout.aborted ? "no answer in 10 s" : "no connection");
   }
 }
 

@@ -1,22 +1,23 @@
-const ITEM = "adtally.key";
+import { Api, RefusedError } from "./api.js";
 
-/** The key of this tab, or null. */
-export const storedKey = () => sessionStorage.getItem(ITEM);
+const PATH = "/v1/session";
 
-/** Keeps the key until the tab is closed; null forgets it. */
-export function storeKey(/** @type {string | null} */ key) {
-  if (key === null) sessionStorage.removeItem(ITEM);
-  else sessionStorage.setItem(ITEM, key);
-}
+/** Signs in: the server sets a cookie, and the page forgets the key. Throws as `Api.change`. */
+export const signIn = (/** @type {string} */ key) => new Api().change("POST", PATH, { key });
+
+/** Ends the session, here and on the server. Throws as `Api.change`. */
+export const signOut = () => new Api().change("DELETE", PATH);
 
 /**
- * Takes a key from `#key=...` and removes it from the address and from the history, before anybody can copy it.
- * A fragment never leaves the browser, unlike a query string, which ends up in logs.
- * @returns {string | null}
+ * Tells whether the browser is signed in. A server that does not answer now has not said no: whatever the page asks
+ * next will tell.
+ * @returns {Promise<boolean>}
  */
-export function takeKeyFromFragment() {
-  const key = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (key === null) return null;
-  history.replaceState(history.state, "", location.pathname + location.search);
-  return key.trim() || null;
+export async function isSignedIn() {
+  try {
+    await new Api().get(PATH, {});
+  } catch (error) {
+    return !(error instanceof RefusedError && error.status === 401);
+  }
+  return true;
 }

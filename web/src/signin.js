@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
-import { Api, RefusedError } from "./api.js";
+import { RefusedError } from "./api.js";
 import { html } from "./html.js";
+import { signIn } from "./session.js";
 import { Wordmark } from "./wordmark.js";
 
 /** What to do about a key that did not work. */
@@ -8,15 +9,18 @@ function advice(/** @type {unknown} */ error) {
   if (error instanceof RefusedError && (error.status === 401 || error.status === 403)) {
     return "This key is not valid. Check that you copied the whole key, or ask for a new one.";
   }
+  if (error instanceof RefusedError && error.status === 429) {
+    return "Too many sign-ins have failed. Wait a few seconds, then try again.";
+  }
   if (error instanceof RefusedError) return `The server could not check the key: ${error.message}. Try again.`;
   return "The server does not answer. Check that adtally is running, then try again.";
 }
 
 /**
- * Asks for an API key and tries it before it is kept.
- * @param {{ notice: string, onKey: (key: string) => void }} props
+ * Asks for an API key and signs in with it.
+ * @param {{ notice: string, onSignedIn: () => void }} props
  */
-export function SignIn({ notice, onKey }) {
+export function SignIn({ notice, onSignedIn }) {
   const [key, setKey] = useState("");
   const [problem, setProblem] = useState(notice);
   const [busy, setBusy] = useState(false);
@@ -28,8 +32,8 @@ export function SignIn({ notice, onKey }) {
     if (given === "") return setProblem("Enter an API key.");
     setBusy(true);
     try {
-      await new Api(given).get("/v1/ads", { limit: 1 });
-      return onKey(given);
+      await signIn(given);
+      return onSignedIn();
     } catch (error) {
       setBusy(false);
       return setProblem(advice(error));
@@ -58,7 +62,7 @@ export function SignIn({ notice, onKey }) {
         <button class="primary" type="submit">${busy ? "Checking…" : "Sign in"}</button>
         <p id="key-help" class="quiet">
           An advertiser’s key comes from <code>adtally keys create --advertiser ID</code>. The operator’s key
-          is${" "}<code>admin.key</code> in the data folder. The key stays in this tab until you close it.
+          is${" "}<code>admin.key</code> in the data folder. You stay signed in for 12 hours.
         </p>
       </form>
     </main>

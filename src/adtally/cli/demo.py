@@ -72,7 +72,7 @@ async def _demo(folder: DataFolder, config: Config, seconds: float | None, rate:
     if not running.done():
         key = folder.admin_key.read_text(encoding="ascii").strip()
         print(f"adtally is ready: {len(sample_ads())} ads, {rate:g} requests a second, 5 % double clicks, 2 % bots")
-        print(f"  open   {supervisor.api_url}/#key={key}")
+        print(f"  open   {supervisor.sign_in_url}  (signs in, once, within ten minutes)")
         print(f"  click  curl -i '{supervisor.click_url}/click?ad_id={sample_ads()[0].ad_id}&user_id=me'")
         print("  end    Ctrl-C" if seconds is None else f"  end    after {seconds:g} seconds", flush=True)
         agrees = await _traffic(supervisor.click_url, supervisor.api_url, key, seconds, rate, stop, folder)

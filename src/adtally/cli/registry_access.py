@@ -44,8 +44,8 @@ class RegistryAccess(Protocol):
         """Change an ad and give it as it is now. Raises NotFoundError, InvalidValueError, ConflictError."""
         ...
 
-    def create_key(self, advertiser_id: str | None) -> NewKey:
-        """Make a key for an advertiser, an admin's where None. Raises NotFoundError."""
+    def create_key(self, advertiser_id: str | None, expires_ms: int | None) -> NewKey:
+        """Make a key for an advertiser, an admin's where None, valid until a time. Raises NotFoundError."""
         ...
 
     def keys(self) -> list[ApiKey]:
@@ -85,9 +85,9 @@ class FolderAccess:
         self._registry.upsert_ads([changed])
         return changed
 
-    def create_key(self, advertiser_id: str | None) -> NewKey:
+    def create_key(self, advertiser_id: str | None, expires_ms: int | None) -> NewKey:
         """Make a key."""
-        return self._registry.create_key(advertiser_id, self._clock.now_ms())
+        return self._registry.create_key(advertiser_id, self._clock.now_ms(), expires_ms)
 
     def keys(self) -> list[ApiKey]:
         """Give all keys."""
@@ -152,9 +152,10 @@ class ApiAccess:
         )
         return msgspec.json.decode(answer.content, type=Ad)
 
-    def create_key(self, advertiser_id: str | None) -> NewKey:
+    def create_key(self, advertiser_id: str | None, expires_ms: int | None) -> NewKey:
         """Make a key."""
-        return msgspec.convert(self._client.post("/v1/keys", {"advertiser_id": advertiser_id}), NewKey)
+        wanted = {"advertiser_id": advertiser_id, "expires_ms": expires_ms}
+        return msgspec.convert(self._client.post("/v1/keys", wanted), NewKey)
 
     def keys(self) -> list[ApiKey]:
         """Give all keys."""

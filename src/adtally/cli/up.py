@@ -49,4 +49,6 @@ async def run_until_signal(folder: DataFolder, config: Config) -> None:
         click.echo(f"  clicks     {supervisor.click_url}/click?ad_id=...&user_id=...")
         click.echo(f"  API, page  {supervisor.api_url}/")
         click.echo(f"  admin key  {folder.admin_key}")
+        if supervisor.sign_in_url:
+            click.echo(f"  open       {supervisor.sign_in_url}  (signs in, once, within ten minutes)")
     await running

@@ -17,6 +17,7 @@ from adtally import wiring
 from adtally.config import Config
 from adtally.errors import AdtallyError
 from adtally.folder import DataFolder
+from adtally.serve.link import LinkSpec
 from adtally.telemetry import configure_logging, log
 
 EXIT_S_MAX: Final = 1.5
@@ -36,6 +37,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
     click_url: str = ""
     live_url: str = ""
     token: str = ""
+    link: LinkSpec | None = None
+    """What signs in once; only the first start of a store gets it, so that a restart cannot make it work twice."""
 
 
 def main() -> None:
@@ -64,7 +67,7 @@ def _run(spec: ChildSpec) -> None:
     elif spec.role == "store":
         run_until_sigterm(
             lambda stop: wiring.run_store_role(
-                folder, spec.config, sockets[0], sockets[1], spec.token, spec.click_url, stop, _ready, _beat
+                folder, spec.config, sockets[0], sockets[1], spec.token, spec.click_url, stop, _ready, _beat, spec.link
             )
         )
     else:

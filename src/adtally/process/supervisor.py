@@ -25,6 +25,8 @@ from adtally.errors import AdtallyError, DataFolderError
 from adtally.folder import DataFolder, RunInfo, replace_file
 from adtally.process.child import ChildSpec
 from adtally.process.sockets import listen, url_of
+from adtally.registry.keys import key_id_of
+from adtally.serve.link import LinkSpec, make_link
 from adtally.telemetry import log
 
 SILENT_S_MAX: Final = 5.0
@@ -98,6 +100,7 @@ class Child:
         assert self.process.stdin is not None
         # The pipe stays open for as long as the supervisor lives.
         self.process.stdin.write(msgspec.json.encode(self.spec) + b"\n")
+        self.spec = msgspec.structs.replace(self.spec, link=None)
         self._supervisor.write_run_info()
 
     async def _listen(self) -> None:
@@ -147,6 +150,8 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self.click_url = ""
         self.api_url = ""
+        self.sign_in_url = ""
+        """Opens the page signed in as the admin, once and for ten minutes; "" where the admin's key is none."""
         self._started_ms = SYSTEM_CLOCK.now_ms()
         self._sockets: list[socket.socket] = []
         self._predecessor_died = folder.run_info.exists()
@@ -203,7 +208,8 @@ class Supervisor:
         self.click_url, self.api_url, live_url = url_of(edges[0]), url_of(api), url_of(intake)
         token = secrets.token_urlsafe(32)
         data_dir = str(folder.root)
-        store = ChildSpec("store", 0, data_dir, config, (api.fileno(), intake.fileno()), self.click_url, token=token)
+        sockets = (api.fileno(), intake.fileno())
+        store = ChildSpec("store", 0, data_dir, config, sockets, self.click_url, token=token, link=self._make_link())
         counter = ChildSpec("counter", 0, data_dir, config, live_url=live_url, token=token)
         self.children = {"store": Child("store", store, self), "counter": Child("counter", counter, self)}
         for index, sock in enumerate(edges):
@@ -214,6 +220,14 @@ class Supervisor:
         if not self.folder.admin_key.exists() or not self.folder.registry.exists():
             key = wiring.open_registry(self.folder).create_key(None, SYSTEM_CLOCK.now_ms()).key
             replace_file(self.folder.admin_key, f"{key}\n".encode(), mode=0o600)
+
+    def _make_link(self) -> LinkSpec | None:
+        key_id = key_id_of(self.folder.admin_key.read_text(encoding="utf-8", errors="replace").strip())
+        if key_id is None:
+            return None
+        path, spec = make_link(key_id, SYSTEM_CLOCK.now_ms())
+        self.sign_in_url = self.api_url + path
+        return spec
 
     async def _listen(self, host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
         deadline_s = SYSTEM_CLOCK.monotonic_s() + PREDECESSOR_S_MAX

@@ -1,6 +1,6 @@
 """The registry's port: advertisers, campaigns, ads and API keys (design section 5)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -8,6 +8,8 @@ import msgspec
 from adtally.errors import ConflictError
 
 AdStatus = Literal["active", "paused", "archived"]
+Scope = Literal["read", "admin"]
+"""What a key may do: read one advertiser's numbers, or everything."""
 
 
 class Ad(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +56,11 @@ class ApiKey(msgspec.Struct, frozen=True):
     """The first characters of the key, enough to recognise it, useless to guess it."""
     created_ms: int
     revoked_ms: int | None = None
+    scope: Scope = "read"
+    expires_ms: int | None = None
+    """From then on the key opens nothing; None for one that lasts until it is revoked."""
+    used_ms: int | None = None
+    """When it was last used, give or take a minute; None if never."""
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -62,6 +69,12 @@ class NewKey(msgspec.Struct, frozen=True):
     key: str
     key_id: str
     advertiser_id: str | None
+    scope: Scope
+    expires_ms: int | None
+
+    def __repr__(self) -> str:
+        """Give a text without the secret, for logs and stack traces."""
+        return f"NewKey(key_id={self.key_id!r})"
 
 
 class UpsertResult(msgspec.Struct, frozen=True):
@@ -124,8 +137,11 @@ class Registry(Protocol):
         """Give campaigns by id, those behind `after`."""
         ...
 
-    def create_key(self, advertiser_id: str | None, now_ms: int) -> NewKey:
-        """Make a key for an advertiser, or an admin's where None. Raises NotFoundError for an unknown advertiser."""
+    def create_key(self, advertiser_id: str | None, now_ms: int, expires_ms: int | None = None) -> NewKey:
+        """Make a key for an advertiser with scope read, or with scope admin where None.
+
+        Raises NotFoundError for an unknown advertiser, InvalidValueError for a time that has passed.
+        """
         ...
 
     def keys(self) -> list[ApiKey]:
@@ -136,8 +152,16 @@ class Registry(Protocol):
         """Revoke a key; again is harmless. Raises NotFoundError."""
         ...
 
-    def find_key(self, key: str) -> ApiKey | None:
+    def find_key(self, key: str, now_ms: int) -> ApiKey | None:
         """Give the valid key that `key` is the secret of, in time that does not depend on how much of it matches."""
+        ...
+
+    def valid_key(self, key_id: str, now_ms: int) -> ApiKey | None:
+        """Give a key by its public id; None if it is unknown, revoked or expired."""
+        ...
+
+    def note_uses(self, used_ms: Mapping[str, int]) -> None:
+        """Note when keys, by id, were last used; an earlier time than is noted, and an unknown key, change nothing."""
         ...
 
     def ping(self) -> None:

@@ -32,6 +32,9 @@ _LANDING_URL: Final = re.compile(
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<rest>(?:[/?#][!#-;=?-\[\]-~]*)?)"
 )
+YEAR_10000_MS: Final = 253_402_300_800_000
+"""No date behind it can be written as RFC 3339."""
+
 _SCHEME: Final = re.compile(r"https?://", re.IGNORECASE)
 _STRANGE: Final = re.compile(r'[^!-~]|["<>\\]')
 
@@ -47,6 +50,12 @@ def check_ad(ad: Ad) -> None:
         _check_text("name", ad.name, NAME_BYTES_MAX)
     if ad.status not in STATUSES:
         raise InvalidValueError("status", f"{ad.status!r} is none of {', '.join(STATUSES)}")
+
+
+def check_expiry(expires_ms: int | None, now_ms: int) -> None:
+    """Raise InvalidValueError unless a key's end, None for no end, lies ahead and before the year 10000."""
+    if expires_ms is not None and not now_ms < expires_ms < YEAR_10000_MS:
+        raise InvalidValueError("expires_ms", f"{expires_ms} is not between now, {now_ms}, and the year 10000")
 
 
 def check_id(field: str, value: str) -> None:

@@ -42,4 +42,7 @@ api_key: Final = Table(
     Column("secret_hash", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("revoked_ms", BigInteger),
+    Column("scope", Text, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("used_ms", BigInteger),
 )

@@ -1,15 +1,15 @@
 """The registry in a SQL database: SQLite for one machine, PostgreSQL for many (SQLAlchemy Core, no ORM)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 
 from adtally.errors import NotFoundError
 from adtally.registry import keys, schema
-from adtally.registry.port import Ad, Advertiser, ApiKey, Campaign, NewKey, UpsertResult
-from adtally.registry.rules import check_ad
+from adtally.registry.port import Ad, Advertiser, ApiKey, Campaign, NewKey, Scope, UpsertResult
+from adtally.registry.rules import check_ad, check_expiry
 from adtally.registry.upsert import upsert
 from adtally.sqldb import SqlDatabase
 
@@ -74,9 +74,11 @@ class SqlRegistry:
             statement = statement.where(campaign.advertiser_id == advertiser_id)
         return [Campaign(*row) for row in self._database.rows(statement.limit(limit))]
 
-    def create_key(self, advertiser_id: str | None, now_ms: int) -> NewKey:
+    def create_key(self, advertiser_id: str | None, now_ms: int, expires_ms: int | None = None) -> NewKey:
         """Make a key; see the port."""
+        check_expiry(expires_ms, now_ms)
         issued = keys.issue()
+        scope: Scope = "admin" if advertiser_id is None else "read"
         with self._database.transaction(write=True) as connection:
             if advertiser_id is not None:
                 owner = select(schema.advertiser).where(schema.advertiser.c.advertiser_id == advertiser_id)
@@ -88,9 +90,11 @@ class SqlRegistry:
                 "prefix": issued.prefix,
                 "secret_hash": issued.secret_hash,
                 "created_ms": now_ms,
+                "scope": scope,
+                "expires_ms": expires_ms,
             }
             connection.execute(schema.api_key.insert(), row)
-        return NewKey(issued.key, issued.key_id, advertiser_id)
+        return NewKey(issued.key, issued.key_id, advertiser_id, scope, expires_ms)
 
     def keys(self) -> list[ApiKey]:
         """Give all keys by creation."""
@@ -109,16 +113,31 @@ class SqlRegistry:
             raise NotFoundError(f"no key {key_id!r}: `adtally keys list` shows the ids")
         return ApiKey(*row)
 
-    def find_key(self, key: str) -> ApiKey | None:
+    def find_key(self, key: str, now_ms: int) -> ApiKey | None:
         """Give the valid key with this secret; see the port."""
         key_id = keys.key_id_of(key)
         if key_id is None:
             return None
-        column = schema.api_key.c
-        valid = (column.key_id == key_id) & column.revoked_ms.is_(None)
-        rows = self._database.rows(select(column.secret_hash, *_key_columns()).where(valid))
+        statement = select(schema.api_key.c.secret_hash, *_key_columns()).where(_valid(key_id, now_ms))
+        rows = self._database.rows(statement)
         secret_hash, *rest = rows[0] if rows else (None,)
         return ApiKey(*rest) if keys.matches(key, secret_hash) else None
+
+    def valid_key(self, key_id: str, now_ms: int) -> ApiKey | None:
+        """Give a valid key by its id; see the port."""
+        rows = self._database.rows(select(*_key_columns()).where(_valid(key_id, now_ms)))
+        return ApiKey(*rows[0]) if rows else None
+
+    def note_uses(self, used_ms: Mapping[str, int]) -> None:
+        """Note when keys were last used; see the port."""
+        if not used_ms:
+            return
+        key = schema.api_key.c
+        earlier = or_(key.used_ms.is_(None), key.used_ms < bindparam("at_ms"))
+        statement = update(schema.api_key).where((key.key_id == bindparam("of")) & earlier)
+        with self._database.transaction(write=True) as connection:
+            rows = [{"of": key_id, "at_ms": at_ms} for key_id, at_ms in used_ms.items()]
+            connection.execute(statement.values(used_ms=bindparam("at_ms")), rows)
 
     def ping(self) -> None:
         """Return if the database answers. Raises StoreUnavailableError."""
@@ -130,5 +149,15 @@ class SqlRegistry:
 
 
 def _key_columns() -> list[Any]:
+    """In the order of registry.port.ApiKey."""
     key = schema.api_key.c
-    return [key.key_id, key.advertiser_id, key.prefix, key.created_ms, key.revoked_ms]
+    return [
+        *(key.key_id, key.advertiser_id, key.prefix, key.created_ms, key.revoked_ms),
+        *(key.scope, key.expires_ms, key.used_ms),
+    ]
+
+
+def _valid(key_id: str, now_ms: int) -> ColumnElement[bool]:
+    key = schema.api_key.c
+    still = or_(key.expires_ms.is_(None), key.expires_ms > now_ms)
+    return (key.key_id == key_id) & key.revoked_ms.is_(None) & still

@@ -17,12 +17,14 @@ from adtally.serve.dispatch import Dispatcher
 from adtally.serve.docs import docs_routes
 from adtally.serve.endpoints import ENDPOINTS
 from adtally.serve.frame import Frame, request_id_of
+from adtally.serve.link import Link
 from adtally.serve.meter import Meter
 from adtally.serve.operations import operations_routes
 from adtally.serve.pages import page_routes
 from adtally.serve.problems import INTERNAL, kind_of, problem_response
 from adtally.serve.rendering import COMPRESSED_BYTES_MIN
 from adtally.serve.services import Services
+from adtally.serve.sign_in import sign_in_routes
 from adtally.serve.standing import LedgerWatch
 from adtally.telemetry import log
 
@@ -40,6 +42,7 @@ def build_app(services: Services) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        dispatcher.uses.start()
         yield
         dispatcher.close()
 
@@ -50,8 +53,9 @@ def build_app(services: Services) -> Starlette:
     operations = operations_routes(
         services.ready, meter, dispatcher.pools["registry"], metrics_public=services.config.metrics_public
     )
+    links = sign_in_routes(Link(services.link, services.clock), dispatcher.sessions, dispatcher.pools["registry"])
     app = Starlette(
-        routes=[*api, *operations, *docs_routes(ENDPOINTS), *page_routes()],
+        routes=[*api, *operations, *links, *docs_routes(ENDPOINTS), *page_routes()],
         middleware=[
             Middleware(Frame, clock=services.clock, meter=meter),
             Middleware(

@@ -1,7 +1,7 @@
 """Who asks, and what they may see."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -9,6 +9,7 @@ from adtally.errors import NotFoundError
 from adtally.olap.port import EVERYONE
 from adtally.registry.port import Ad, Registry
 from adtally.serve.services import Services
+from adtally.serve.sessions import Peer, Sessions
 from adtally.serve.standing import LedgerWatch
 
 Params = TypeVar("Params")
@@ -58,6 +59,10 @@ class Caller(msgspec.Struct, frozen=True):
         return ad
 
 
+NOBODY: Final = Caller("", "")
+"""Who has not said who they are: no advertiser has the empty id, so they see nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Params, Body]):
     """One request, checked and typed, as a handler gets it."""
@@ -68,3 +73,5 @@ class Call(Generic[Params, Body]):
     params: Params
     body: Body
     now_ms: int
+    peer: Peer
+    sessions: Sessions

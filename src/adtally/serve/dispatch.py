@@ -11,9 +11,10 @@ from starlette.routing import Route
 
 from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
-from adtally.serve.caller import Call, Caller
+from adtally.serve.caller import NOBODY, Call, Caller
 from adtally.serve.endpoint import NO_BODY, Endpoint, Lines, NoBody, PoolName
 from adtally.serve.frame import add_fields
+from adtally.serve.key_uses import KeyUses
 from adtally.serve.meter import Meter
 from adtally.serve.once import IDEMPOTENCY_KEY, Once, idempotency_key
 from adtally.serve.pool import Pool
@@ -21,6 +22,7 @@ from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
 from adtally.serve.rendering import render, respond
 from adtally.serve.services import Services
+from adtally.serve.sessions import Sessions, peer_of, refuse_other_sites
 from adtally.serve.shared import SharedAnswers
 from adtally.serve.standing import LedgerWatch
 
@@ -50,7 +52,9 @@ class Dispatcher:
     def __init__(self, services: Services, watch: LedgerWatch, meter: Meter) -> None:
         self._services = services
         self._watch = watch
-        self._keys = KeyRing(services.registry, services.clock)
+        self.uses = KeyUses(services.registry, services.clock)
+        self._keys = KeyRing(services.registry, services.clock, self.uses)
+        self.sessions = Sessions(self._keys, services.clock, secure=services.config.secure_cookie)
         self._limit = RateLimit(services.config.requests_per_minute, services.clock)
         # Changes one at a time: what one reads before it writes, no other has changed.
         self.pools: Mapping[PoolName, Pool] = {
@@ -75,15 +79,21 @@ class Dispatcher:
         """End the threads, after the calls that run."""
         for pool in self.pools.values():
             pool.close()
+        self.uses.close()
 
     async def _answer(self, request: Request, endpoint: Endpoint[Any, Any], parser: QueryParser[Any]) -> Response:
-        caller = await self._caller(request)
+        caller = NOBODY
+        if endpoint.who == "anyone":
+            refuse_other_sites(request, json_is_enough=endpoint.body is not NoBody)
+        else:
+            caller = await self._caller(request)
         if endpoint.who == "admin" and not caller.is_admin:
             raise ForbiddenError(f"{endpoint.method} {endpoint.path} needs an admin's key")
-        try:
-            self._limit.take(caller.key_id)
-        finally:
-            add_fields(request, self._limit.header_fields(caller.key_id))
+        if caller is not NOBODY:
+            try:
+                self._limit.take(caller.key_id)
+            finally:
+                add_fields(request, self._limit.header_fields(caller.key_id))
         params = parser(request.scope["query_string"], request.path_params)
         body: object = NO_BODY
         raw = b""
@@ -91,7 +101,8 @@ class Dispatcher:
             raw = await read_body(request, endpoint.body_bytes_max)
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
-        call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
+        now_ms = self._services.clock.now_ms()
+        call = Call(self._services, self._watch, caller, params, body, now_ms, peer_of(request), self.sessions)
         if endpoint.reads is not None:
             found = await self._shared.answer(endpoint, call)
         elif endpoint.repeatable and (name := idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))) is not None:
@@ -105,10 +116,19 @@ class Dispatcher:
         return respond(found, endpoint, request.headers, pool)
 
     async def _caller(self, request: Request) -> Caller:
-        key = bearer_key(request.headers.get("authorization"))
-        found = self._keys.remembered(key)
-        if found is None:
-            found = await self.pools["registry"].run(self._keys.look_up, key)
+        """Give the owner of the key in the header or, where there is none, of the session that the cookie names."""
+        authorization, token = request.headers.get("authorization"), peer_of(request).token
+        if authorization is not None or token is None:
+            key = bearer_key(authorization)
+            found = self._keys.remembered(key)
+            if found is None:
+                found = await self.pools["registry"].run(self._keys.look_up, key)
+        else:
+            key_id = self.sessions.key_id(token)
+            refuse_other_sites(request)
+            found = self._keys.remembered_id(key_id)
+            if found is None:
+                found = await self.pools["registry"].run(self._keys.look_up_id, key_id)
         return Caller(found.key_id, found.advertiser_id)
 
 

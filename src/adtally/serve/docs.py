@@ -80,11 +80,14 @@ def _section(endpoint: Endpoint[Any, Any], described: Json) -> str:
     refusals = ", ".join(f'<a href="#problem-{kind.name}">{kind.status}</a>' for kind in kinds(endpoint))
     sent = endpoint.line if endpoint.line is not None else endpoint.body
     body = "" if endpoint.body is NoBody else f"<h3>Body</h3>{_members(sent.__name__, described)}"
+    answer = "<p>No content.</p>"
+    if endpoint.answer is not NoBody:
+        answer = _members(endpoint.answer.__name__, described)
     return f"""<section id="{_anchor(endpoint)}">
 <h2><b>{endpoint.method}</b> {escape(endpoint.path)}</h2>
 <p>{escape(endpoint.summary)}.</p>{description}{permission}
 {_parameter_table(parameters(endpoint))}{body}
-<h3>Answer {endpoint.status}</h3>{_members(endpoint.answer.__name__, described)}
+<h3>Answer {endpoint.status}</h3>{answer}
 <p>Problems: {refusals}</p>
 </section>
 """

@@ -10,7 +10,7 @@ from adtally.serve.caller import Body, Call, Params
 from adtally.serve.problems import Kind
 from adtally.serve.ranges import Range
 
-Who = Literal["any key", "admin"]
+Who = Literal["anyone", "any key", "admin"]
 PoolName = Literal["olap", "registry", "changes"]
 
 Answer = TypeVar("Answer")
@@ -43,11 +43,22 @@ class Streamed(msgspec.Struct, frozen=True):
     chunks: Iterator[bytes]
 
 
+class SetCookie(msgspec.Struct, frozen=True):
+    """An answer without content that sets a cookie; `header` is the value of Set-Cookie."""
+
+    header: str
+
+    def __repr__(self) -> str:
+        """Give a text without the secret, for logs and stack traces."""
+        return "SetCookie()"
+
+
 class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True):
     """One method of one address.
 
-    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download or Streamed of the same content, and
-    raises errors of the tree. `params` has a field for each parameter of the path and the query.
+    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download or Streamed of the same content, or a
+    SetCookie where `status` is 204, and raises errors of the tree. `params` has a field for each parameter of the path
+    and the query.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]

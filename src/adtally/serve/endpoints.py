@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
-from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
+from adtally.registry.port import Ad
+from adtally.serve import ads, deadletters, ledger, metrics, quality, reconcile, series, status, top
+from adtally.serve.access import ACCESS_ENDPOINTS
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
@@ -154,43 +155,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         refusals=(NOT_FOUND,),
         handler=ledger.get_hour,
     ),
-    Endpoint(
-        method="GET",
-        path="/v1/keys",
-        summary="All API keys, without their secrets",
-        params=ads.NoParams,
-        body=NoBody,
-        answer=keys.Keys,
-        who="admin",
-        pool="registry",
-        handler=keys.list_keys,
-    ),
-    Endpoint(
-        method="POST",
-        path="/v1/keys",
-        summary="Make an API key; it is shown this once",
-        params=ads.NoParams,
-        body=keys.KeyWanted,
-        answer=NewKey,
-        status=201,
-        who="admin",
-        pool="changes",
-        refusals=(NOT_FOUND,),
-        repeatable=True,
-        handler=keys.create_key,
-    ),
-    Endpoint(
-        method="DELETE",
-        path="/v1/keys/{key_id}",
-        summary="Revoke an API key; it stops within a second",
-        params=keys.KeyParams,
-        body=NoBody,
-        answer=ApiKey,
-        who="admin",
-        pool="changes",
-        refusals=(NOT_FOUND,),
-        handler=keys.revoke_key,
-    ),
+    *ACCESS_ENDPOINTS,
     Endpoint(
         method="GET",
         path="/v1/deadletters",

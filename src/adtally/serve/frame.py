@@ -13,7 +13,8 @@ from adtally.serve.problems import problem_response
 from adtally.telemetry import log
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 NO_ROUTE: Final = "(none)"
 

@@ -23,6 +23,9 @@ class KeyWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose key is to be made."""
 
     advertiser_id: Annotated[str | None, Meta(description="null makes an admin's key, which sees everything.")]
+    expires_ms: Annotated[
+        int | None, Meta(description="UTC epoch milliseconds from which on it opens nothing; null: no end.")
+    ] = None
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -35,7 +38,7 @@ def create_key(call: Call[NoParams, KeyWanted]) -> NewKey:
     """Answer POST /v1/keys: the only time that the key itself is shown."""
     if call.body.advertiser_id is not None:
         check_id("advertiser_id", call.body.advertiser_id)
-    return call.services.registry.create_key(call.body.advertiser_id, call.now_ms)
+    return call.services.registry.create_key(call.body.advertiser_id, call.now_ms, call.body.expires_ms)
 
 
 def list_keys(call: Call[NoParams, NoBody]) -> Keys:

@@ -10,6 +10,7 @@ from adtally.serve import problems
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.once import IDEMPOTENCY_KEY, KEY_CHARACTERS_MAX
 from adtally.serve.problems import Kind, Problem
+from adtally.serve.sessions import COOKIE, PAGE_HEADER
 from adtally.serve.values import SCHEMAS
 
 Json = dict[str, Any]
@@ -35,7 +36,7 @@ left (`r`) and after how many seconds there is one more (`t`)."""
 
 def document(endpoints: Sequence[Endpoint[Any, Any]]) -> Json:
     """Give the document as JSON values."""
-    types: list[Any] = [Problem, *(endpoint.answer for endpoint in endpoints)]
+    types: list[Any] = [Problem, *(endpoint.answer for endpoint in endpoints if endpoint.answer is not NoBody)]
     types += [endpoint.body for endpoint in endpoints if endpoint.body not in (NoBody, Lines)]
     types += [endpoint.line for endpoint in endpoints if endpoint.line is not None]
     _, schemas = msgspec.json.schema_components(types, schema_hook=_schema, ref_template=_REFERENCE)
@@ -51,12 +52,18 @@ def document(endpoints: Sequence[Endpoint[Any, Any]]) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "An API key: `adtally keys create`."}
+                "key": {"type": "http", "scheme": "bearer", "description": "An API key: `adtally keys create`."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"What POST /v1/session sets. A change needs the header `{PAGE_HEADER}: 1` too.",
+                },
             },
             "responses": {kind.name: _problem_answer(kind) for kind in problems.KINDS},
         },
@@ -86,7 +93,7 @@ def parameters(endpoint: Endpoint[Any, Any]) -> list[Json]:
 def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
     """Give the kinds of problems that an endpoint may answer with."""
     found = [problems.INVALID, problems.UNAUTHENTICATED]
-    if endpoint.who == "admin":
+    if endpoint.who != "any key":
         found.append(problems.FORBIDDEN)
     found += endpoint.refusals
     if endpoint.body is not NoBody:
@@ -97,8 +104,9 @@ def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
 
 
 def _operation(endpoint: Endpoint[Any, Any]) -> Json:
-    answer: Json = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
-    content: Json = {"application/json": answer}
+    content: Json = {}
+    if endpoint.answer is not NoBody:
+        content["application/json"] = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
     if any(field.encode_name == "format" for field in msgspec.structs.fields(endpoint.params)):
         content["text/csv"] = {"schema": {"type": "string"}}
     found: Json = {
@@ -106,11 +114,13 @@ def _operation(endpoint: Endpoint[Any, Any]) -> Json:
         "summary": endpoint.summary,
         "parameters": parameters(endpoint),
         "responses": {
-            str(endpoint.status): {"description": "Done.", "content": content},
+            str(endpoint.status): {"description": "Done."} | ({"content": content} if content else {}),
             **({"304": _NOT_MODIFIED} if endpoint.method == "GET" and endpoint.who == "any key" else {}),
             **{str(kind.status): {"$ref": f"#/components/responses/{kind.name}"} for kind in kinds(endpoint)},
         },
     }
+    if endpoint.who == "anyone":
+        found["security"] = []
     permission = "Needs an admin's key." if endpoint.who == "admin" else ""
     if description := " ".join(part for part in (endpoint.description, permission) if part):
         found["description"] = description

@@ -44,7 +44,12 @@ INVALID: Final = Kind(
 UNAUTHENTICATED: Final = Kind(
     "unauthenticated", 401, "No valid API key", "Send `Authorization: Bearer KEY` with a key that was not revoked."
 )
-FORBIDDEN: Final = Kind("forbidden", 403, "Not allowed with this key", "This address needs an admin's key.")
+FORBIDDEN: Final = Kind(
+    "forbidden",
+    403,
+    "Not allowed with this key",
+    "`detail` says what the address needs: an admin's key, or the page's own header.",
+)
 NOT_FOUND: Final = Kind(
     "not-found", 404, "Not found", "There is no such thing, or none that this key may see; the two look the same."
 )

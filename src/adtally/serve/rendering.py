@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from adtally.serve.caller import Call
-from adtally.serve.endpoint import Download, Endpoint, Streamed
+from adtally.serve.endpoint import Download, Endpoint, SetCookie, Streamed
 from adtally.serve.pool import Pool
 
 COMPRESSED_BYTES_MIN: Final = 1_024
@@ -36,6 +36,13 @@ class Whole(msgspec.Struct, frozen=True):
     tag: str
 
 
+class Cookie(msgspec.Struct, frozen=True):
+    """An answer that says nothing and sets a cookie."""
+
+    status: int
+    header: str
+
+
 class Pieces(msgspec.Struct, frozen=True):
     """An answer that is made while it is sent, and can be sent once."""
 
@@ -44,7 +51,7 @@ class Pieces(msgspec.Struct, frozen=True):
     chunks: Iterator[bytes]
 
 
-Rendered = Whole | Pieces
+Rendered = Whole | Pieces | Cookie
 
 
 def render(endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
@@ -53,6 +60,8 @@ def render(endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
     answer = handler(call)
     if isinstance(answer, Download):
         return _whole(endpoint.status, answer.media_type, answer.content, answer.file_name)
+    if isinstance(answer, SetCookie):
+        return Cookie(endpoint.status, answer.header)
     if not isinstance(answer, Streamed):
         return _whole(endpoint.status, "application/json", _encode(answer))
     if endpoint.reads is None:
@@ -72,6 +81,8 @@ def respond(found: Rendered, endpoint: Endpoint[Any, Any], asked: Headers, pool:
     may_keep = endpoint.method == "GET" and endpoint.who == "any key"
     if isinstance(found, Pieces):
         return StreamingResponse(_pulled(found.chunks, pool), found.status, NO_STORE, found.media_type)
+    if isinstance(found, Cookie):
+        return Response(None, found.status, NO_STORE | {"Set-Cookie": found.header})
     fields = dict(NO_STORE)
     if may_keep:
         packed = len(found.body) >= COMPRESSED_BYTES_MIN and "gzip" in asked.get("accept-encoding", "")

@@ -12,6 +12,7 @@ from adtally.olap.port import OlapReader
 from adtally.reconcile.loop import ReconcileLoop
 from adtally.registry.port import Registry
 from adtally.serve.cache.port import NO_CACHE, Cache
+from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
 
 
@@ -32,5 +33,7 @@ class Services(msgspec.Struct, frozen=True):
     reconciling: ReconcileLoop | None = None
     """Makes passes; None in an application that has no reconciler beside it."""
     cache: Cache = NO_CACHE
+    link: LinkSpec | None = None
+    """What opens a session once, without a key; None for nothing."""
     click_url: str | None = None
     """Where the edges answer, for the page's example of a click."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from adtally.reconcile.passes import PassReport
     from adtally.reconcile.port import Recounter
     from adtally.reconcile.reconciler import Parts, Progress
+    from adtally.serve.link import LinkSpec
 
 BEAT_S: Final = 1.0
 RECONCILE_POLL_S: Final = 0.2
@@ -46,6 +47,7 @@ async def run_store_role(
     stop: asyncio.Event,
     on_ready: Callable[[], None],
     on_beat: Callable[[], None],
+    link: "LinkSpec | None" = None,
 ) -> None:
     """Run the one owner of chDB: the API, and the intake of live rows, until `stop` is set."""
     from adtally.olap.chdb import ChdbStore
@@ -78,6 +80,7 @@ async def run_store_role(
         reconciling=loop,
         cache=MemoryCache(config.serve.cache_bytes_max, SYSTEM_CLOCK),
         click_url=click_url,
+        link=link,
     )
     servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
     tasks = [

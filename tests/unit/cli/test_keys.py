@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from adtally.clock import SYSTEM_CLOCK
+from adtally.utc import DAY_MS
+
 from .conftest import Run
 
 
@@ -23,7 +26,7 @@ def test_a_key_is_printed_alone_so_that_it_can_be_piped(ready: Run) -> None:
 
 def test_a_key_is_printed_as_json(ready: Run) -> None:
     made = ready("keys", "create", "--admin", "--json").json
-    assert set(made) == {"key", "key_id", "advertiser_id"}
+    assert set(made) == {"key", "key_id", "advertiser_id", "scope", "expires_ms"}
     assert made["advertiser_id"] is None
 
 
@@ -43,6 +46,17 @@ def test_a_revoked_key_stays_in_the_list(ready: Run) -> None:
     (listed,) = (key for key in ready("keys", "list", "--json").json["keys"] if key["key_id"] == key_id)
     assert listed["revoked_ms"] is not None
     assert ready("keys", "revoke", key_id, "--json").json == listed
+
+
+def test_a_key_can_be_given_an_end_and_the_list_shows_it(ready: Run) -> None:
+    ran = ready("keys", "create", "--advertiser", "acme", "--expires", "90d", "--json").json
+    (listed,) = (key for key in ready("keys", "list", "--json").json["keys"] if key["key_id"] == ran["key_id"])
+    assert listed["expires_ms"] == ran["expires_ms"]
+    assert 0 <= SYSTEM_CLOCK.now_ms() + 90 * DAY_MS - listed["expires_ms"] < 60_000
+    assert (listed["scope"], listed["used_ms"]) == ("read", None)
+    shown = ready("keys", "list").out
+    assert all(word in shown for word in ("scope", "expires", "last used"))
+    assert ready("keys", "create", "--admin", "--expires", "soon").code == 2
 
 
 def test_unknown_advertisers_and_keys_are_answered_with_1(ready: Run) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from adtally import sqldb
 from adtally.errors import DataFolderError, StoreUnavailableError
-from adtally.registry import schema
+from adtally.registry import keys, schema
 from adtally.registry.port import Ad
 from adtally.registry.sql import SqlRegistry
 from adtally.sqldb import insert_statement, lookup_statement
@@ -38,7 +38,7 @@ def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:
     open_and_count(file)
     open_and_count(file)
     with closing(sqlite3.connect(file)) as raw:
-        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -58,7 +58,27 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "registry.db")) as raw:
         tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert "one" not in tables
-        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,)]
+
+
+def test_keys_of_the_first_version_go_on_working(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    issued = [keys.issue(), keys.issue()]
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.executescript((schema.MIGRATIONS / "0001_initial.sql").read_text())
+        raw.execute("CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY)")
+        raw.execute("INSERT INTO schema_version VALUES (1)")
+        rows = [
+            (key.key_id, owner, key.prefix, key.secret_hash) for key, owner in zip(issued, (None, "a"), strict=True)
+        ]
+        raw.executemany("INSERT INTO api_key VALUES (?, ?, ?, ?, 5, NULL)", rows)
+    registry = SqlRegistry.open(file)
+    found = [registry.find_key(key.key, 10) for key in issued]
+    registry.close()
+    assert [(key.scope, key.expires_ms, key.used_ms) for key in found if key is not None] == [
+        ("admin", None, None),
+        ("read", None, None),
+    ]
 
 
 def test_a_file_that_is_no_registry_is_refused(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_key_is_made_listed_and_revoked(served: Served) -> None:
     assert made.status_code == 201
     assert made.headers["cache-control"] == "no-store"
     new = made.json()
-    assert new.keys() == {"key", "key_id", "advertiser_id"}
+    assert new.keys() == {"key", "key_id", "advertiser_id", "scope", "expires_ms"}
     assert served.client(new["key"]).get("/v1/ads").status_code == 200
     listed = served.admin.get("/v1/keys")
     assert new["key"] not in listed.text

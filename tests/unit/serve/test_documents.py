@@ -133,6 +133,16 @@ def test_the_docs_page_is_well_formed_and_asks_nobody_else(served: Served) -> No
     assert served.anonymous.get("/docs.css").headers["content-type"].startswith("text/css")
 
 
+def test_no_page_has_a_script_or_a_style_of_its_own(served: Served) -> None:
+    for path in ("/", "/docs", "/sign-in"):
+        tags = Tags()
+        tags.feed(served.anonymous.get(path).text)
+        for tag, attributes in tags.seen:
+            assert tag != "style"
+            assert tag != "script" or (attributes["src"] or "").startswith("/")
+            assert not [name for name in attributes if name.startswith("on") or name == "style"]
+
+
 def client_of(app: Starlette, address: str = "127.0.0.1") -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(address, 1)), base_url="http://t")
 

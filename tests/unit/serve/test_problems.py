@@ -107,15 +107,19 @@ def test_a_body_that_grows_too_large_is_refused(served: Served) -> None:
     assert (answer.status_code, answer.json()["type"]) == (413, "/docs#problem-too-large")
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/docs.css", "/openapi.json", "/nothing", "/metrics", "/-/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/docs.css", "/openapi.json", "/nothing", "/metrics", "/-/healthz", "/sign-in"]
+)
 def test_every_answer_has_the_security_headers(served: Served, path: str) -> None:
     headers = served.anonymous.get(path).headers
-    policy = headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "unsafe" not in policy
+    policy = dict(rule.split(" ", 1) for rule in headers["content-security-policy"].split("; "))
+    own = {name for name, source in policy.items() if source == "'self'"}
+    assert own == {"script-src", "style-src", "img-src", "connect-src"}
+    assert {name for name, source in policy.items() if source == "'none'"} == policy.keys() - own
+    assert policy.keys() - own == {"default-src", "base-uri", "form-action", "frame-ancestors"}
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
     assert len(headers["x-request-id"]) == 16
     assert headers["cache-control"] in ("no-store", "no-cache")
 

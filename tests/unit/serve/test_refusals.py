@@ -11,6 +11,8 @@ from adtally.reconcile.passes import Wanted
 from adtally.serve.endpoints import ENDPOINTS
 from support.serving import Served
 
+PAGE = {"X-Adtally-Page": "1"}
+
 GOOD: dict[str, dict[str, str]] = {
     "/metrics": {"ad_id": "ad_1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/quality": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
@@ -22,6 +24,7 @@ GOOD: dict[str, dict[str, str]] = {
     "/v1/campaigns": {},
     "/v1/advertisers": {},
     "/v1/keys": {},
+    "/v1/session": {},
     "/v1/status": {},
     "/v1/about": {},
     "/v1/ads/ad_1": {},
@@ -215,6 +218,10 @@ def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
         ("POST", "/v1/keys", b'{"advertiser_id": ""}', "advertiser_id", "is empty"),
         ("POST", "/v1/keys", b'{"advertiser_id": 7}', "advertiser_id", "Expected"),
         ("POST", "/v1/keys", b'{"advertiser_id": null, "admin": true}', "body", "unknown field `admin`"),
+        ("POST", "/v1/keys", b'{"advertiser_id": null, "expires_ms": 5}', "expires_ms", "is not between now"),
+        ("POST", "/v1/keys", b'{"advertiser_id": null, "expires_ms": "soon"}', "expires_ms", "Expected"),
+        ("POST", "/v1/session", b'{"key": 5}', "key", "Expected `str`"),
+        ("POST", "/v1/session", b'{"password": "x"}', "body", "unknown field"),
         ("POST", "/v1/ads/import", b"{}\n" * 10_001, "body", "more than 10,000 lines"),
         ("POST", "/v1/reconcile", b'{"hour": "noon"}', "hour", "is no hour"),
         ("POST", "/v1/reconcile", b'{"hour": "2026-11-23T12"}', "hour", "has not ended"),
@@ -230,7 +237,7 @@ def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
     ],
 )
 def test_a_bad_body_is_refused(served: Served, method: str, path: str, body: bytes, field: str, reason: str) -> None:
-    assert_refused(served.admin.request(method, path, content=body), field, reason)
+    assert_refused(served.admin.request(method, path, content=body, headers=PAGE), field, reason)
 
 
 @pytest.mark.parametrize(
