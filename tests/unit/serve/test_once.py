@@ -120,10 +120,10 @@ def test_while_the_first_is_carried_out_a_repeat_is_told_to_wait(
     begun, gate = threading.Event(), threading.Event()
     create = type(served.registry).create_key
 
-    def slow(self: Registry, advertiser_id: str | None, now_ms: int) -> NewKey:
+    def slow(self: Registry, advertiser_id: str | None, now_ms: int, expires_ms: int | None) -> NewKey:
         begun.set()
         assert gate.wait(DEADLINE_S)
-        return create(self, advertiser_id, now_ms)
+        return create(self, advertiser_id, now_ms, expires_ms)
 
     monkeypatch.setattr(type(served.registry), "create_key", slow)
     with ThreadPoolExecutor(1) as threads:
