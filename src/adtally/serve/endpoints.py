@@ -8,7 +8,7 @@ from adtally.registry.port import Ad, ApiKey, NewKey
 from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
-from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
+from adtally.serve.problems import CONFLICT, FORBIDDEN, NO_LONGER_KEPT, NOT_FOUND
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
@@ -26,7 +26,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         method="GET",
         path="/v1/quality",
         summary="What became of every event: counted, duplicate, or invalid and why",
-        description="Of one ad, one advertiser, or everything that the key sees.",
+        description="Of everything that the key sees, or what the filters leave of it.",
         params=quality.QualityParams,
         body=NoBody,
         answer=quality.Quality,
@@ -36,7 +36,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
         method="GET",
         path="/v1/series",
-        summary="Clicks by bucket and group, without those that have none",
+        summary="Clicks by bucket and group, and those of the whole range",
         description="For tools: at most 1,000,000 rows and 10,000 buckets.",
         params=series.SeriesParams,
         body=NoBody,
@@ -47,11 +47,11 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
         method="GET",
         path="/v1/top",
-        summary="The ads or campaigns with the most clicks or users",
+        summary="The ads, campaigns, devices or advertisers with the most clicks or users",
         params=top.TopParams,
         body=NoBody,
         answer=top.Top,
-        refusals=(NO_LONGER_KEPT,),
+        refusals=(FORBIDDEN, NOT_FOUND, NO_LONGER_KEPT),
         handler=top.get_top,
     ),
     Endpoint(

@@ -66,7 +66,10 @@ def without_instance(answer: httpx.Response) -> dict[str, object]:
     return {name: value for name, value in answer.json().items() if name != "instance"}
 
 
-@pytest.mark.parametrize("path", ["/metrics?ad_id={}&", "/v1/quality?ad_id={}&", "/v1/series?ad_id={}&", "/v1/ads/{}?"])
+FILTERED = ("/v1/quality", "/v1/series", "/v1/top")
+
+
+@pytest.mark.parametrize("path", ["/metrics?ad_id={}&", *(f"{path}?ad_id={{}}&" for path in FILTERED), "/v1/ads/{}?"])
 def test_another_advertisers_ad_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
     span = "" if "/v1/ads" in path else "start=1795420800&end=1795420860"
@@ -77,10 +80,10 @@ def test_another_advertisers_ad_looks_like_one_that_does_not_exist(served: Serve
     assert served.admin.get(path.format("ad_other") + span).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/quality", "/v1/ads", "/v1/campaigns"])
+@pytest.mark.parametrize("path", [*FILTERED, "/v1/ads", "/v1/campaigns"])
 def test_another_advertiser_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
-    span = SPAN if path == "/v1/quality" else {}
+    span = SPAN if path in FILTERED else {}
     foreign = acme.get(path, params={**span, "advertiser_id": "other"})
     unknown = acme.get(path, params={**span, "advertiser_id": "wrong"})
     assert (foreign.status_code, unknown.status_code) == (404, 404)
@@ -98,6 +101,24 @@ def test_an_advertiser_sees_only_its_own_numbers(served: Served) -> None:
     assert [ad["ad_id"] for ad in acme.get("/v1/ads").json()["ads"]] == ["ad_acme"]
     assert [c["campaign_id"] for c in acme.get("/v1/campaigns").json()["campaigns"]] == ["spring"]
     assert {query.tenant for query in served.olap.queries} == {"acme"}
+
+
+@pytest.mark.parametrize("path", FILTERED)
+def test_another_advertisers_campaign_finds_as_little_as_an_unknown_one(served: Served, path: str) -> None:
+    acme = served.as_advertiser("acme")
+    foreign = acme.get(path, params={**SPAN, "campaign_id": "autumn"})
+    unknown = acme.get(path, params={**SPAN, "campaign_id": "wrong"})
+    assert foreign.status_code == 200
+    assert foreign.json() == unknown.json()
+    mine = acme.get(path, params={**SPAN, "campaign_id": "spring"})
+    assert mine.json() != foreign.json()
+
+
+def test_the_top_of_advertisers_is_for_admins(served: Served) -> None:
+    answer = served.as_advertiser("acme").get("/v1/top", params={**SPAN, "of": "advertisers"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "/docs#problem-forbidden")
+    top = served.admin.get("/v1/top", params={**SPAN, "of": "advertisers"}).json()["top"]
+    assert [(row["advertiser_id"], row["clicks"]) for row in top] == [("other", 2), ("acme", 1)]
 
 
 def test_an_admin_sees_everybody(served: Served) -> None:

@@ -45,6 +45,7 @@ BAD_TIMES = [
     ("1790000000000", "looks like milliseconds"),
     ("١٧٩٠٠٠٠٠٠٠", "is no time"),
 ]
+FILTERED = ("/v1/quality", "/v1/series", "/v1/top")
 RANGED = ("/metrics", "/v1/quality", "/v1/series", "/v1/top", "/v1/ledger")
 
 TABLE: list[tuple[str, str, str, str]] = [
@@ -73,13 +74,19 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/metrics", "group_by", "", "is none of device"),
     ("/metrics", "group_by", "device,device", "twice"),
     ("/metrics", "format", "xml", "is none of"),
-    ("/v1/quality", "ad_id", "", "is empty"),
-    ("/v1/quality", "advertiser_id", "", "is empty"),
+    *[(path, "ad_id", "", "is empty") for path in FILTERED],
+    *[(path, "advertiser_id", "", "is empty") for path in FILTERED],
+    *[(path, "campaign_id", "a\nb", "control character") for path in FILTERED],
+    *[(path, "campaign_id", "x" * 129, "129 bytes") for path in FILTERED],
+    *[(path, "device", "phone", "'phone' is none of bot, desktop") for path in FILTERED],
+    *[(path, "device", "mobile,mobile", "twice") for path in FILTERED],
     ("/v1/series", "granularity", "second", "is none of"),
     ("/v1/series", "timezone", "Mars/Olympus", "is no time zone"),
     ("/v1/series", "group_by", "outcome", "is none of"),
     ("/v1/series", "group_by", "ad_id,", "is none of"),
     ("/v1/series", "ad_id", "\x7f", "control character"),
+    ("/v1/series", "fill", "yes", "'yes' is none of true, false"),
+    ("/v1/series", "fill", "", "is none of"),
     ("/v1/top", "by", "money", "is none of"),
     ("/v1/top", "of", "users", "is none of"),
     ("/v1/top", "limit", "0", "not between 1 and 1000"),
@@ -189,9 +196,9 @@ def test_more_than_ten_thousand_buckets_are_refused(served: Served) -> None:
         assert_refused(served.admin.get(path, params=params), "end", "more than 10,000 buckets")
 
 
-def test_quality_is_of_an_ad_or_of_an_advertiser(served: Served) -> None:
-    params = {**GOOD["/v1/quality"], "ad_id": "ad_1", "advertiser_id": "acme"}
-    assert_refused(served.admin.get("/v1/quality", params=params), "advertiser_id", "together with ad_id")
+def test_zeros_are_not_filled_in_by_group(served: Served) -> None:
+    params = {**GOOD["/v1/series"], "fill": "true", "group_by": "device"}
+    assert_refused(served.admin.get("/v1/series", params=params), "fill", "together with group_by")
 
 
 @pytest.mark.parametrize(
