@@ -104,10 +104,10 @@ def _dates(ts_ms: int, granularity: Granularity, zone: ZoneInfo) -> Iterator[int
         day -= timedelta(days=day.weekday())
     elif granularity == "month":
         day = day.replace(day=1)
-    start_ms = _reached_ms(day, zone)
+    start_ms = date_begins_ms(day, zone)
     while True:
         day = _following(day, granularity)
-        end_ms = _reached_ms(day, zone)
+        end_ms = date_begins_ms(day, zone)
         # The first condition skips dates that were left out; the second, a date to which the clock was put back.
         if end_ms > start_ms and end_ms > ts_ms:
             yield start_ms
@@ -120,7 +120,7 @@ def _following(day: date, granularity: Granularity) -> date:
     return day + timedelta(days=7 if granularity == "week" else 1)
 
 
-def _reached_ms(day: date, zone: ZoneInfo) -> int:
+def date_begins_ms(day: date, zone: ZoneInfo) -> int:
     """Give the first instant at which the wall clock shows midnight of `day` or something later."""
     # Of a midnight that occurs twice this is the first, and of one that is skipped the instant of the change (PEP 495):
     # since 2000 no clock has been put forward over a midnight except from midnight on.

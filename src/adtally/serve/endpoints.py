@@ -5,7 +5,7 @@ from typing import Any, Final
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
+from adtally.serve import ads, compare, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
 from adtally.serve.problems import CONFLICT, FORBIDDEN, NO_LONGER_KEPT, NOT_FOUND
@@ -53,6 +53,18 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
         answer=top.Top,
         refusals=(FORBIDDEN, NOT_FOUND, NO_LONGER_KEPT),
         handler=top.get_top,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/compare",
+        summary="A period beside the one before it, with equally elapsed time",
+        description="Whole days or months of the time zone are compared with as many before them, other ranges with "
+        "the adjoining span. A range that has not ended, as far as it is counted, with the same part of the other.",
+        params=compare.CompareParams,
+        body=NoBody,
+        answer=compare.Comparison,
+        refusals=(NOT_FOUND, NO_LONGER_KEPT),
+        handler=compare.get_compare,
     ),
     Endpoint(
         method="POST",

@@ -51,6 +51,8 @@ def test_every_address_counts_what_the_filters_leave(served: Served, filters: di
     assert ask(served, "/v1/series", **filters)["totals"]["clicks"] == clicks
     for things in ("ads", "campaigns", "devices", "advertisers"):
         assert sum(row["clicks"] for row in ask(served, "/v1/top", of=things, **filters)["top"]) == clicks
+    compared = ask(served, "/v1/compare", **filters, granularity="minute")
+    assert compared["current"]["clicks"] == sum(row["clicks"] for row in compared["series"]) == clicks
 
 
 def test_an_ad_of_another_advertiser_than_asked_is_not_found(served: Served) -> None:

@@ -15,6 +15,7 @@ GOOD: dict[str, dict[str, str]] = {
     "/metrics": {"ad_id": "ad_1", "start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/quality": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/series": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
+    "/v1/compare": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/top": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/ledger": {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"},
     "/v1/ledger/2026-11-23T10": {},
@@ -45,14 +46,21 @@ BAD_TIMES = [
     ("1790000000000", "looks like milliseconds"),
     ("١٧٩٠٠٠٠٠٠٠", "is no time"),
 ]
-FILTERED = ("/v1/quality", "/v1/series", "/v1/top")
-RANGED = ("/metrics", "/v1/quality", "/v1/series", "/v1/top", "/v1/ledger")
+FILTERED = ("/v1/quality", "/v1/series", "/v1/top", "/v1/compare")
+RANGED = ("/metrics", *FILTERED, "/v1/ledger")
+DAILY = tuple(path for path in RANGED if path != "/v1/compare")
+"""Addresses whose ranges end tomorrow at the latest; /v1/compare also takes this month and this week as wholes."""
+
 
 TABLE: list[tuple[str, str, str, str]] = [
     *[(path, field, text, reason) for path in RANGED for field in ("start", "end") for text, reason in BAD_TIMES],
     *[(path, "start", "1999-12-31T23:59:59Z", "before 2000") for path in RANGED],
-    *[(path, "end", "2026-11-25T00:00:01Z", "after tomorrow") for path in RANGED],
-    *[(path, "end", "2099-01-01T00:00:00Z", "the latest is 2026-11-25T00:00:00Z") for path in RANGED],
+    *[(path, "end", "2026-11-25T00:00:01Z", "after tomorrow") for path in DAILY],
+    *[(path, "end", "2099-01-01T00:00:00Z", "the latest is 2026-11-25T00:00:00Z") for path in DAILY],
+    ("/v1/compare", "end", "2026-12-01T00:00:01Z", "after tomorrow"),
+    ("/v1/compare", "start", "2005-01-01T00:00:00Z", "the period before it would begin before 2000"),
+    ("/v1/compare", "granularity", "year", "is none of"),
+    ("/v1/compare", "timezone", "Mars/Olympus", "is no time zone"),
     *[(path, "end", "2026-11-23T10:00:00Z", "later than start") for path in RANGED],
     *[(path, "end", "2026-11-23T09:00:00Z", "later than start") for path in RANGED],
     ("/metrics", "ad_id", "", "is empty"),
