@@ -1,5 +1,6 @@
 """From an HTTP request to a handler's call and back: key, permission, rate, parameters, body, in this order."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ from starlette.routing import Route
 from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
 from adtally.serve.caller import Call, Caller
-from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Lines, NoBody, PoolName, Streamed
+from adtally.serve.endpoint import NO_BODY, Download, Endpoint, Following, Lines, NoBody, PoolName, Streamed
+from adtally.serve.hub import MEDIA_TYPE as LIVE_MEDIA_TYPE
+from adtally.serve.hub import LiveHub
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
@@ -23,6 +26,7 @@ REGISTRY_THREADS: Final = 2
 NO_STORE: Final = {"Cache-Control": "no-store"}
 """Answers are of one key's owner; nobody in between may keep them."""
 
+_EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -57,6 +61,7 @@ class Dispatcher:
             "registry": Pool("registry", REGISTRY_THREADS),
             "changes": Pool("changes", 1),
         }
+        self.live = LiveHub(services, watch, self.pools["olap"])
 
     def route(self, path: str, endpoints: Mapping[str, Endpoint[Any, Any]]) -> Route:
         """Give the route of an address from its endpoints by method."""
@@ -85,7 +90,15 @@ class Dispatcher:
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
         call = Call(self._services, self._watch, caller, params, body, self._services.clock.now_ms())
-        return await pool.run(_respond, endpoint, call, pool)
+        answer = await pool.run(_respond, endpoint, call, pool)
+        return self._follow(request, caller, answer) if isinstance(answer, Following) else answer
+
+    def _follow(self, request: Request, caller: Caller, following: Following) -> Response:
+        if request.method == "HEAD":
+            return Response(None, 200, NO_STORE, LIVE_MEDIA_TYPE)
+        last = request.headers.get("last-event-id", "")
+        last_event_ms = int(last) if _EVENT_ID.fullmatch(last) else None
+        return self.live.follow(following.scope, caller.key_id, last_event_ms, lambda: self._caller(request))
 
     async def _caller(self, request: Request) -> Caller:
         key = bearer_key(request.headers.get("authorization"))
@@ -95,9 +108,11 @@ class Dispatcher:
         return Caller(found.key_id, found.advertiser_id)
 
 
-def _respond(endpoint: Endpoint[Any, Any], call: Call[Any, Any], pool: Pool) -> Response:
+def _respond(endpoint: Endpoint[Any, Any], call: Call[Any, Any], pool: Pool) -> Response | Following:
     handler: Callable[[Call[Any, Any]], object] = endpoint.handler
     answer = handler(call)
+    if isinstance(answer, Following):
+        return answer
     if isinstance(answer, Download):
         headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{answer.file_name}"'}
         return Response(answer.content, endpoint.status, headers, answer.media_type)

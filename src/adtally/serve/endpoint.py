@@ -8,6 +8,7 @@ import msgspec
 from adtally.serve.body import JSON_BYTES_MAX
 from adtally.serve.caller import Body, Call, Params
 from adtally.serve.problems import Kind
+from adtally.serve.scope import Scope
 
 Who = Literal["any key", "admin"]
 PoolName = Literal["olap", "registry", "changes"]
@@ -42,11 +43,17 @@ class Streamed(msgspec.Struct, frozen=True):
     chunks: Iterator[bytes]
 
 
+class Following(msgspec.Struct, frozen=True):
+    """An answer of events that ends when the client goes: what it is about."""
+
+    scope: Scope
+
+
 class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True):
     """One method of one address.
 
-    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download or Streamed of the same content, and
-    raises errors of the tree. `params` has a field for each parameter of the path and the query.
+    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download, Streamed or Following of the same
+    content, and raises errors of the tree. `params` has a field for each parameter of the path and the query.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -59,6 +66,7 @@ class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True)
     """Of a body of Lines: what each of them is."""
     body_bytes_max: int = JSON_BYTES_MAX
     answer: type[Any]
+    media_type: str = "application/json"
     status: int = 200
     who: Who = "any key"
     pool: PoolName = "olap"

@@ -5,67 +5,21 @@ from typing import Any, Final
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad, ApiKey, NewKey
-from adtally.serve import ads, compare, deadletters, keys, ledger, metrics, quality, reconcile, series, status, top
+from adtally.serve import (
+    ads,
+    deadletters,
+    keys,
+    ledger,
+    reconcile,
+    status,
+)
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
-from adtally.serve.problems import CONFLICT, FORBIDDEN, NO_LONGER_KEPT, NOT_FOUND
+from adtally.serve.numbers import NUMBERS
+from adtally.serve.problems import CONFLICT, NOT_FOUND
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
-    Endpoint(
-        method="GET",
-        path="/metrics",
-        summary="An ad's clicks and unique users, bucket by bucket",
-        description="At most 10,000 buckets; those without clicks are there, with 0, up to now. A file if format=csv.",
-        params=metrics.MetricsParams,
-        body=NoBody,
-        answer=metrics.Metrics,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        handler=metrics.get_metrics,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/quality",
-        summary="What became of every event: counted, duplicate, or invalid and why",
-        description="Of everything that the key sees, or what the filters leave of it.",
-        params=quality.QualityParams,
-        body=NoBody,
-        answer=quality.Quality,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        handler=quality.get_quality,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/series",
-        summary="Clicks by bucket and group, and those of the whole range",
-        description="For tools: at most 1,000,000 rows and 10,000 buckets.",
-        params=series.SeriesParams,
-        body=NoBody,
-        answer=series.Series,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        handler=series.get_series,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/top",
-        summary="The ads, campaigns, devices or advertisers with the most clicks or users",
-        params=top.TopParams,
-        body=NoBody,
-        answer=top.Top,
-        refusals=(FORBIDDEN, NOT_FOUND, NO_LONGER_KEPT),
-        handler=top.get_top,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/compare",
-        summary="A period beside the one before it, with equally elapsed time",
-        description="Whole days or months of the time zone are compared with as many before them, other ranges with "
-        "the adjoining span. A range that has not ended, as far as it is counted, with the same part of the other.",
-        params=compare.CompareParams,
-        body=NoBody,
-        answer=compare.Comparison,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        handler=compare.get_compare,
-    ),
+    *NUMBERS,
     Endpoint(
         method="POST",
         path="/v1/ads/import",

@@ -82,7 +82,7 @@ def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
 
 def _operation(endpoint: Endpoint[Any, Any]) -> Json:
     answer: Json = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
-    content: Json = {"application/json": answer}
+    content: Json = {endpoint.media_type: answer}
     if any(field.encode_name == "format" for field in msgspec.structs.fields(endpoint.params)):
         content["text/csv"] = {"schema": {"type": "string"}}
     found: Json = {

@@ -21,9 +21,6 @@ from adtally.wiring.logs import open_letters
 from adtally.wiring.stores import open_ledger, open_registry
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
-
     from adtally.ledger.sql import SqlLedger
     from adtally.olap.chdb import ChdbStore
     from adtally.reconcile.loop import ReconcileLoop
@@ -54,6 +51,7 @@ async def run_store_role(
     from adtally.serve.app import Services, build_app
     from adtally.serve.intake import build_intake
     from adtally.serve.progress import Progress
+    from adtally.wiring.server import Server
 
     store = ChdbStore(folder.olap, config.olap.memory_bytes_max)
     store.migrate()
@@ -77,7 +75,8 @@ async def run_store_role(
         reconciling=loop,
         click_url=click_url,
     )
-    servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
+    api = build_app(services)
+    servers = [Server(api, api.state.end_streams), Server(build_intake(store, progress, token))]
     tasks = [
         asyncio.create_task(server.serve(sockets=[s])) for server, s in zip(servers, (sock, intake_sock), strict=True)
     ]
@@ -166,26 +165,3 @@ def _reasons(*pings: Callable[[], None]) -> list[str]:
         except AdtallyError as error:
             reasons.append(str(error))
     return reasons
-
-
-def _server(app: "Starlette") -> "uvicorn.Server":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """A server whose process handles the signals itself."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave the signals alone."""
-            yield
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="auto",
-        timeout_graceful_shutdown=5,
-        ws="none",
-        server_header=False,
-    )
-    return Server(config)

@@ -69,18 +69,21 @@ def without_instance(answer: httpx.Response) -> dict[str, object]:
 FILTERED = ("/v1/quality", "/v1/series", "/v1/top", "/v1/compare")
 
 
-@pytest.mark.parametrize("path", ["/metrics?ad_id={}&", *(f"{path}?ad_id={{}}&" for path in FILTERED), "/v1/ads/{}?"])
+@pytest.mark.parametrize(
+    "path", ["/metrics?ad_id={}&", *(f"{path}?ad_id={{}}&" for path in FILTERED), "/v1/ads/{}?", "/v1/live?ad_id={}"]
+)
 def test_another_advertisers_ad_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
-    span = "" if "/v1/ads" in path else "start=1795420800&end=1795420860"
+    span = "" if "/v1/ads" in path or "/v1/live" in path else "start=1795420800&end=1795420860"
     foreign = acme.get(path.format("ad_other") + span)
     unknown = acme.get(path.format("ad_wrong") + span)
     assert (foreign.status_code, unknown.status_code) == (404, 404)
     assert str(without_instance(foreign)).replace("ad_other", "ad_wrong") == str(without_instance(unknown))
-    assert served.admin.get(path.format("ad_other") + span).status_code == 200
+    with served.admin.stream("GET", path.format("ad_other") + span) as answer:
+        assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", [*FILTERED, "/v1/ads", "/v1/campaigns"])
+@pytest.mark.parametrize("path", [*FILTERED, "/v1/ads", "/v1/campaigns", "/v1/live"])
 def test_another_advertiser_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
     span = SPAN if path in FILTERED else {}
@@ -88,7 +91,8 @@ def test_another_advertiser_looks_like_one_that_does_not_exist(served: Served, p
     unknown = acme.get(path, params={**span, "advertiser_id": "wrong"})
     assert (foreign.status_code, unknown.status_code) == (404, 404)
     assert str(without_instance(foreign)).replace("other", "wrong") == str(without_instance(unknown))
-    assert acme.get(path, params={**span, "advertiser_id": "acme"}).status_code == 200
+    with acme.stream("GET", path, params={**span, "advertiser_id": "acme"}) as answer:
+        assert answer.status_code == 200
 
 
 def test_an_advertiser_sees_only_its_own_numbers(served: Served) -> None:
