@@ -63,6 +63,18 @@ def buckets(start_ms: int, end_ms: int, granularity: Granularity, zone: ZoneInfo
     return Buckets(tuple(starts), (start_ms, *starts[1:], end_ms))
 
 
+def windows(
+    start_ms: int, end_ms: int, granularity: Granularity, zone: ZoneInfo, now_ms: int, number: int
+) -> Iterator[Buckets]:
+    """Give the same buckets, however many they are, in stretches of `number`."""
+    if end_ms > now_ms:
+        end_ms = min(end_ms, bucket_end(now_ms, granularity, zone))
+    while start_ms < end_ms:
+        cut_ms = next(islice(_starts(start_ms, granularity, zone), number, None))
+        yield buckets(start_ms, min(cut_ms, end_ms), granularity, zone, now_ms)
+        start_ms = cut_ms
+
+
 def bucket_end(ts_ms: int, granularity: Granularity, zone: ZoneInfo) -> int:
     """Give the end of the bucket that holds `ts_ms`, which is the beginning of the next one."""
     return next(islice(_starts(ts_ms, granularity, zone), 1, None))

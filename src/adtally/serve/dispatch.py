@@ -23,7 +23,7 @@ from adtally.serve.services import Services
 from adtally.serve.standing import LedgerWatch
 
 REGISTRY_THREADS: Final = 2
-NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final[dict[str, str]] = {"Cache-Control": "no-store"}
 """Answers are of one key's owner; nobody in between may keep them."""
 
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
@@ -114,11 +114,15 @@ def _respond(endpoint: Endpoint[Any, Any], call: Call[Any, Any], pool: Pool) -> 
     if isinstance(answer, Following):
         return answer
     if isinstance(answer, Download):
-        headers = NO_STORE | {"Content-Disposition": f'attachment; filename="{answer.file_name}"'}
-        return Response(answer.content, endpoint.status, headers, answer.media_type)
+        return Response(answer.content, endpoint.status, _file_headers(answer.file_name), answer.media_type)
     if isinstance(answer, Streamed):
-        return StreamingResponse(_pulled(answer.chunks, pool), endpoint.status, NO_STORE, "application/json")
+        headers = NO_STORE if answer.file_name is None else _file_headers(answer.file_name)
+        return StreamingResponse(_pulled(answer.chunks, pool), endpoint.status, headers, answer.media_type)
     return Response(_encode(answer), endpoint.status, NO_STORE, "application/json")
+
+
+def _file_headers(file_name: str) -> dict[str, str]:
+    return NO_STORE | {"Content-Disposition": f'attachment; filename="{file_name}"'}
 
 
 async def _pulled(chunks: Iterator[bytes], pool: Pool) -> AsyncIterator[bytes]:

@@ -38,9 +38,11 @@ class Download(msgspec.Struct, frozen=True):
 
 
 class Streamed(msgspec.Struct, frozen=True):
-    """An answer of JSON that is too long for one piece."""
+    """An answer that is too long for one piece; a file if it has a name."""
 
     chunks: Iterator[bytes]
+    media_type: str = "application/json"
+    file_name: str | None = None
 
 
 class Following(msgspec.Struct, frozen=True):

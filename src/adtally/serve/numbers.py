@@ -33,7 +33,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         method="GET",
         path="/v1/series",
         summary="Clicks by bucket and group, and those of the whole range",
-        description="For tools: at most 1,000,000 rows and 10,000 buckets.",
+        description="At most 1,000,000 rows and 10,000 buckets; a file has no limit: format=csv or parquet.",
         params=series.SeriesParams,
         body=NoBody,
         answer=series.Series,

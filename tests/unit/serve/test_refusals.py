@@ -96,6 +96,7 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/v1/series", "group_by", "outcome", "is none of"),
     ("/v1/series", "group_by", "ad_id,", "is none of"),
     ("/v1/series", "ad_id", "\x7f", "control character"),
+    ("/v1/series", "format", "xlsx", "is none of csv, json, parquet"),
     ("/v1/series", "fill", "yes", "'yes' is none of true, false"),
     ("/v1/series", "fill", "", "is none of"),
     ("/v1/top", "by", "money", "is none of"),
