@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from adtally.serve.periods import periods_of
@@ -94,6 +94,7 @@ def test_months_that_are_over_are_compared_with_as_many_months_before_them(
     passed=st.integers(0, 26 * 60),
     end_is_now=st.booleans(),
 )
+@example(place=("America/St_Johns", date(2010, 11, 7)), shift=0, days=1, passed=30, end_is_now=False)
 def test_a_running_day_is_compared_with_the_same_part_of_its_counterpart(
     place: tuple[str, date], shift: int, days: int, passed: int, end_is_now: bool
 ) -> None:
@@ -135,6 +136,7 @@ def test_any_other_span_is_compared_with_the_adjoining_one_as_far_as_it_has_elap
 
 @settings(deadline=None, max_examples=100)
 @given(place=places, shift=st.integers(-40, 40), days=st.integers(1, 40), steps=st.lists(st.integers(0, 60_000)))
+@example(place=("Europe/Berlin", date(2026, 10, 25)), shift=-1, days=3, steps=[2_910, 2_940])
 def test_later_instants_never_have_earlier_counterparts(
     place: tuple[str, date], shift: int, days: int, steps: list[int]
 ) -> None:
