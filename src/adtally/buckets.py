@@ -63,6 +63,18 @@ def buckets(start_ms: int, end_ms: int, granularity: Granularity, zone: ZoneInfo
     return Buckets(tuple(starts), (start_ms, *starts[1:], end_ms))
 
 
+def windows(
+    start_ms: int, end_ms: int, granularity: Granularity, zone: ZoneInfo, now_ms: int, number: int
+) -> Iterator[Buckets]:
+    """Give the same buckets, however many they are, in stretches of `number`."""
+    if end_ms > now_ms:
+        end_ms = min(end_ms, bucket_end(now_ms, granularity, zone))
+    while start_ms < end_ms:
+        cut_ms = next(islice(_starts(start_ms, granularity, zone), number, None))
+        yield buckets(start_ms, min(cut_ms, end_ms), granularity, zone, now_ms)
+        start_ms = cut_ms
+
+
 def bucket_end(ts_ms: int, granularity: Granularity, zone: ZoneInfo) -> int:
     """Give the end of the bucket that holds `ts_ms`, which is the beginning of the next one."""
     return next(islice(_starts(ts_ms, granularity, zone), 1, None))
@@ -104,10 +116,10 @@ def _dates(ts_ms: int, granularity: Granularity, zone: ZoneInfo) -> Iterator[int
         day -= timedelta(days=day.weekday())
     elif granularity == "month":
         day = day.replace(day=1)
-    start_ms = _reached_ms(day, zone)
+    start_ms = date_begins_ms(day, zone)
     while True:
         day = _following(day, granularity)
-        end_ms = _reached_ms(day, zone)
+        end_ms = date_begins_ms(day, zone)
         # The first condition skips dates that were left out; the second, a date to which the clock was put back.
         if end_ms > start_ms and end_ms > ts_ms:
             yield start_ms
@@ -120,7 +132,7 @@ def _following(day: date, granularity: Granularity) -> date:
     return day + timedelta(days=7 if granularity == "week" else 1)
 
 
-def _reached_ms(day: date, zone: ZoneInfo) -> int:
+def date_begins_ms(day: date, zone: ZoneInfo) -> int:
     """Give the first instant at which the wall clock shows midnight of `day` or something later."""
     # Of a midnight that occurs twice this is the first, and of one that is skipped the instant of the change (PEP 495):
     # since 2000 no clock has been put forward over a midnight except from midnight on.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from adtally.errors import InvalidValueError
@@ -196,3 +197,21 @@ def test_nasty_ids_come_back_as_they_were_and_are_found(store: Store) -> None:
 def named(*columns_and_value: str) -> dict[str, Any]:
     *columns, value = columns_and_value
     return dict.fromkeys(columns, value)
+
+
+def test_groups_can_be_read_on_behind_any_of_them(store: Store) -> None:
+    for ad_id in ("a", "b", "größe", "' OR 1 = 1 --"):
+        for device in ("desktop", "mobile"):
+            store.append_live(live(Live(1, ad_id=ad_id, device=device)))
+    query = AggregateQuery(EVERYONE, DAY_EDGES_MS, ("ad_id", "device"))
+    every = [row.group for row in store.aggregate(query)]
+    assert len(every) == 8
+    for place, after in enumerate(every):
+        rest = store.aggregate(msgspec.structs.replace(query, after=tuple(map(str, after)), limit=3))
+        assert [row.group for row in rest] == every[place + 1 : place + 4]
+
+
+@pytest.mark.parametrize("group_by", [(), ("ad_id", "device"), ("bucket",)])
+def test_a_place_to_go_on_that_does_not_fit_the_groups_is_refused(store: Store, group_by: Any) -> None:
+    with pytest.raises(InvalidValueError):
+        store.aggregate(AggregateQuery(EVERYONE, DAY_EDGES_MS, group_by, after=("a",)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adtally.buckets import Granularity, buckets
+from adtally.buckets import Granularity, buckets, windows
 
 MINUTE_MS = 60_000
 FAR_MS = 4_000_000_000_000
@@ -131,3 +131,24 @@ def test_two_ranges_side_by_side_cover_what_the_whole_covers(zone: str, granular
     whole = buckets(start_ms, end_ms, granularity, ZoneInfo(zone), FAR_MS)
     assert sorted({*left.starts_ms, *right.starts_ms}) == list(whole.starts_ms)
     assert sorted({*left.edges_ms, *right.edges_ms} - {middle_ms}) == sorted({*whole.edges_ms} - {middle_ms})
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    place=st.sampled_from(EVENTS),
+    granularity=st.sampled_from(GRANULARITIES),
+    length=st.integers(1, 3 * DAY_MINUTES),
+    now=st.integers(-10, 4 * DAY_MINUTES),
+    number=st.integers(1, 500),
+)
+def test_stretches_of_buckets_together_are_the_buckets(
+    place: tuple[str, str], granularity: Granularity, length: int, now: int, number: int
+) -> None:
+    zone, start_ms = ZoneInfo(place[0]), int(datetime.fromisoformat(place[1] + "+00:00").timestamp()) * 1000
+    end_ms, now_ms = start_ms + length * MINUTE_MS, start_ms + now * MINUTE_MS
+    whole = buckets(start_ms, end_ms, granularity, zone, now_ms)
+    parts = list(windows(start_ms, end_ms, granularity, zone, now_ms, number))
+    assert tuple(begin for part in parts for begin in part.starts_ms) == whole.starts_ms
+    assert tuple(begin for part in parts for begin in part.edges_ms[:-1]) == whole.edges_ms[:-1]
+    assert [part.edges_ms[-1] for part in parts[-1:]] == list(whole.edges_ms[-1:])
+    assert all(len(part.starts_ms) == number for part in parts[:-1])

@@ -170,6 +170,8 @@ class MemoryOlap:
                 bucket = self._bucket(query, key)
                 if bucket is not None and self._admitted(query, key):
                     group = tuple(bucket if name == "bucket" else getattr(key, name) for name in query.group_by)
+                    if query.after and group <= query.after:
+                        continue
                     clicks[group] += number
                     users[group].update(some)
         if not query.group_by:
@@ -232,6 +234,8 @@ class MemoryOlap:
             raise InvalidValueError("edges_ms", "bucket edges must ascend, and be two at least")
         if query.order == "users" and "users" not in query.measures:
             raise InvalidValueError("order", "users must be among the measures to order by them")
+        if query.after and ("bucket" in query.group_by or len(query.after) != len(query.group_by)):
+            raise InvalidValueError("after", "does not fit the groups")
         at_ms = query.edges_ms[0]
         for index, source in enumerate(query.sources):
             whole = [source.start_ms, source.end_ms]

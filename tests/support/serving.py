@@ -11,7 +11,6 @@ from typing import Any, Self
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
-import uvicorn
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import LakeConfig, ReconcileConfig, ServeConfig
@@ -35,6 +34,7 @@ from adtally.serve.cache.port import Cache
 from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
 from adtally.stream.port import StreamReport
+from adtally.wiring.server import Server
 from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
 from support.plain_recount import PlainRecounter
@@ -131,7 +131,8 @@ class Served:
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(build_app(services), log_config=None, access_log=False, ws="none"))
+        self.app = build_app(services)
+        self._server = Server(self.app, self.app.state.end_streams)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
         self._clients: list[httpx.Client] = []
         self.anonymous = self.client(None)
@@ -150,12 +151,16 @@ class Served:
     def __exit__(self, *_: object) -> None:
         for client in self._clients:
             client.close()
-        self._server.should_exit = True
-        self._thread.join()
+        self.stop()
         self._listener.close()
         self.registry.close()
         self.letters.close()
         self.ledger.close()
+
+    def stop(self) -> None:
+        """Make the server stop, and wait until it has."""
+        self._server.should_exit = True
+        self._thread.join()
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}

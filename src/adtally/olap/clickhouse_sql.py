@@ -143,6 +143,10 @@ def _where(query: AggregateQuery, parameters: dict[str, Parameter]) -> list[str]
         if values:
             names = [_bind(parameters, f"{column}_{index}", value) for index, value in enumerate(values)]
             where.append(f"{column} IN ({', '.join(names)})")
+    if query.after:
+        columns = ", ".join(_COLUMNS[dimension] for dimension in query.group_by)
+        bound = ", ".join(_bind(parameters, f"after_{index}", value) for index, value in enumerate(query.after))
+        where.append(f"tuple({columns}) > tuple({bound})")
     return where
 
 
@@ -162,6 +166,8 @@ def _tenant(query: AggregateQuery, parameters: dict[str, Parameter]) -> list[str
 def _check(query: AggregateQuery) -> None:
     if query.order == "users" and "users" not in query.measures:
         raise InvalidValueError("order", "users must be among the measures to order by them")
+    if query.after and ("bucket" in query.group_by or len(query.after) != len(query.group_by)):
+        raise InvalidValueError("after", "needs a value for each of group_by, and no buckets")
     edges_ms = query.edges_ms
     if len(edges_ms) < 2 or any(a >= b for a, b in pairwise(edges_ms)):
         raise InvalidValueError("edges_ms", "bucket edges must ascend, and be two at least")

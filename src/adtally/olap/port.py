@@ -119,6 +119,8 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     """By the group's own values ascending, or by a measure descending and then by group."""
     limit: int = 1_000_000
     sources: tuple[Source, ...] = ()
+    after: tuple[str, ...] = ()
+    """Only groups behind this one, which has a value for each of `group_by`; not with buckets."""
 
 
 class AggregateRow(msgspec.Struct, frozen=True):
@@ -187,8 +189,8 @@ class OlapReader(Protocol):
         """Answer a query.
 
         Raises InvalidValueError for a query without a tenant, with fewer than two edges or edges that do not ascend, or
-        ordered by users that it does not measure, or with sources that do not cover its range; StoreUnavailableError if
-        the store does not answer now.
+        ordered by users that it does not measure, or with sources that do not cover its range, or with an `after` that
+        does not fit its groups; StoreUnavailableError if the store does not answer now.
         """
         ...
 

@@ -35,7 +35,10 @@ COMPRESSED_IN_THREAD_BYTES_MIN: Final = 16 * 1_024
 
 
 def build_app(services: Services) -> Starlette:
-    """Give the application. Its lifespan, where the server runs one, ends the threads that it started."""
+    """Give the application. Its lifespan, where the server runs one, ends the threads that it started.
+
+    `state.end_streams` ends the answers that do not end by themselves: to be called when the server begins to stop.
+    """
     watch = LedgerWatch(services.ledger)
     meter = Meter(services.clock, services.progress, watch, services.ledger)
     dispatcher = Dispatcher(services, watch, meter)
@@ -68,6 +71,7 @@ def build_app(services: Services) -> Starlette:
         exception_handlers={HTTPException: _refuse, AdtallyError: _refuse},
         lifespan=lifespan,
     )
+    app.state.end_streams = dispatcher.live.close
     # An address has one form; a redirect would hide that a caller has the other.
     app.router.redirect_slashes = False
     return app

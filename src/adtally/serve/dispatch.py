@@ -1,5 +1,6 @@
 """From an HTTP request to a handler's call and back: key, permission, rate, parameters, body, in this order."""
 
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
@@ -12,21 +13,24 @@ from starlette.routing import Route
 from adtally.serve.auth import ForbiddenError, KeyRing, bearer_key
 from adtally.serve.body import decode_json, read_body
 from adtally.serve.caller import NOBODY, Call, Caller
-from adtally.serve.endpoint import NO_BODY, Endpoint, Lines, NoBody, PoolName
+from adtally.serve.endpoint import NO_BODY, Endpoint, Following, Lines, NoBody, PoolName
 from adtally.serve.frame import add_fields
+from adtally.serve.hub import MEDIA_TYPE as LIVE_MEDIA_TYPE
+from adtally.serve.hub import LiveHub
 from adtally.serve.key_uses import KeyUses
 from adtally.serve.meter import Meter
 from adtally.serve.once import IDEMPOTENCY_KEY, Once, idempotency_key
 from adtally.serve.pool import Pool
 from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
-from adtally.serve.rendering import render, respond
+from adtally.serve.rendering import NO_STORE, render, respond
 from adtally.serve.services import Services
 from adtally.serve.sessions import Sessions, peer_of, refuse_other_sites
 from adtally.serve.shared import SharedAnswers
 from adtally.serve.standing import LedgerWatch
 
 REGISTRY_THREADS: Final = 2
+_EVENT_ID: Final = re.compile(r"[0-9]{1,15}")
 
 
 class AnyTextConvertor(Convertor[str]):
@@ -64,6 +68,7 @@ class Dispatcher:
         }
         self._once = Once(services.clock)
         self._shared = SharedAnswers(services.cache, self.pools, meter)
+        self.live = LiveHub(services, watch, self.pools["olap"])
 
     def route(self, path: str, endpoints: Mapping[str, Endpoint[Any, Any]]) -> Route:
         """Give the route of an address from its endpoints by method."""
@@ -113,7 +118,16 @@ class Dispatcher:
             )
         else:
             found = await pool.run(render, endpoint, call)
+        if isinstance(found, Following):
+            return self._follow(request, caller, found)
         return respond(found, endpoint, request.headers, pool)
+
+    def _follow(self, request: Request, caller: Caller, following: Following) -> Response:
+        if request.method == "HEAD":
+            return Response(None, 200, NO_STORE, LIVE_MEDIA_TYPE)
+        last = request.headers.get("last-event-id", "")
+        last_event_ms = int(last) if _EVENT_ID.fullmatch(last) else None
+        return self.live.follow(following.scope, caller.key_id, last_event_ms, lambda: self._caller(request))
 
     async def _caller(self, request: Request) -> Caller:
         """Give the owner of the key in the header or, where there is none, of the session that the cookie names."""

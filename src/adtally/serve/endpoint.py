@@ -9,6 +9,7 @@ from adtally.serve.body import JSON_BYTES_MAX
 from adtally.serve.caller import Body, Call, Params
 from adtally.serve.problems import Kind
 from adtally.serve.ranges import Range
+from adtally.serve.scope import Scope
 
 Who = Literal["anyone", "any key", "admin"]
 PoolName = Literal["olap", "registry", "changes"]
@@ -38,9 +39,17 @@ class Download(msgspec.Struct, frozen=True):
 
 
 class Streamed(msgspec.Struct, frozen=True):
-    """An answer of JSON that is too long for one piece."""
+    """An answer that is too long for one piece; a file if it has a name."""
 
     chunks: Iterator[bytes]
+    media_type: str = "application/json"
+    file_name: str | None = None
+
+
+class Following(msgspec.Struct, frozen=True):
+    """An answer of events that ends when the client goes: what it is about."""
+
+    scope: Scope
 
 
 class SetCookie(msgspec.Struct, frozen=True):
@@ -56,9 +65,9 @@ class SetCookie(msgspec.Struct, frozen=True):
 class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True):
     """One method of one address.
 
-    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download or Streamed of the same content, or a
-    SetCookie where `status` is 204, and raises errors of the tree. `params` has a field for each parameter of the path
-    and the query.
+    `handler` runs in a thread of `pool`. It gives an `answer`, or a Download, Streamed or Following of the same
+    content, or a SetCookie where `status` is 204, and raises errors of the tree. `params` has a field for each
+    parameter of the path and the query.
     """
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -71,6 +80,7 @@ class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True)
     """Of a body of Lines: what each of them is."""
     body_bytes_max: int = JSON_BYTES_MAX
     answer: type[Any]
+    media_type: str = "application/json"
     status: int = 200
     who: Who = "any key"
     pool: PoolName = "olap"

@@ -5,61 +5,15 @@ from typing import Any, Final
 from adtally.history.letters import Replayed
 from adtally.registry.importing import Stored
 from adtally.registry.port import Ad
-from adtally.serve import ads, deadletters, ledger, metrics, quality, reconcile, series, status, top
+from adtally.serve import ads, deadletters, ledger, reconcile, status
 from adtally.serve.access import ACCESS_ENDPOINTS
 from adtally.serve.body import NDJSON_BYTES_MAX
 from adtally.serve.endpoint import Endpoint, Lines, NoBody
-from adtally.serve.problems import CONFLICT, NO_LONGER_KEPT, NOT_FOUND
-from adtally.serve.ranges import asked_range
+from adtally.serve.numbers import NUMBERS
+from adtally.serve.problems import CONFLICT, NOT_FOUND
 
 ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
-    Endpoint(
-        method="GET",
-        path="/metrics",
-        summary="An ad's clicks and unique users, bucket by bucket",
-        description="At most 10,000 buckets; those without clicks are there, with 0, up to now. A file if format=csv.",
-        params=metrics.MetricsParams,
-        body=NoBody,
-        answer=metrics.Metrics,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
-        handler=metrics.get_metrics,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/quality",
-        summary="What became of every event: counted, duplicate, or invalid and why",
-        description="Of one ad, one advertiser, or everything that the key sees.",
-        params=quality.QualityParams,
-        body=NoBody,
-        answer=quality.Quality,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
-        handler=quality.get_quality,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/series",
-        summary="Clicks by bucket and group, without those that have none",
-        description="For tools: at most 1,000,000 rows and 10,000 buckets.",
-        params=series.SeriesParams,
-        body=NoBody,
-        answer=series.Series,
-        refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
-        handler=series.get_series,
-    ),
-    Endpoint(
-        method="GET",
-        path="/v1/top",
-        summary="The ads or campaigns with the most clicks or users",
-        params=top.TopParams,
-        body=NoBody,
-        answer=top.Top,
-        refusals=(NO_LONGER_KEPT,),
-        reads=asked_range,
-        handler=top.get_top,
-    ),
+    *NUMBERS,
     Endpoint(
         method="POST",
         path="/v1/ads/import",

@@ -14,6 +14,7 @@ from adtally.serve.endpoint import Download, NoBody
 from adtally.serve.finality import Status
 from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
 from adtally.serve.reading import Reading, read_ledger
+from adtally.serve.scope import Totals
 from adtally.serve.table_csv import csv_file
 from adtally.serve.values import rfc3339
 
@@ -43,13 +44,6 @@ class MetricsRow(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     revision: int
     """Rises each time that a correction changes final numbers; 0 before the first recount."""
-
-
-class Totals(msgspec.Struct, frozen=True):
-    """The whole range as one; `unique_users` is no sum of the buckets', a person counts once."""
-
-    clicks: int
-    unique_users: int
 
 
 class Metrics(msgspec.Struct, frozen=True):

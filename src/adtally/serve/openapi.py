@@ -106,9 +106,12 @@ def kinds(endpoint: Endpoint[Any, Any]) -> list[Kind]:
 def _operation(endpoint: Endpoint[Any, Any]) -> Json:
     content: Json = {}
     if endpoint.answer is not NoBody:
-        content["application/json"] = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
-    if any(field.encode_name == "format" for field in msgspec.structs.fields(endpoint.params)):
+        content[endpoint.media_type] = {"schema": {"$ref": _REFERENCE.format(name=endpoint.answer.__name__)}}
+    formats = next((p["schema"]["enum"] for p in parameters(endpoint) if p["name"] == "format"), ())
+    if "csv" in formats:
         content["text/csv"] = {"schema": {"type": "string"}}
+    if "parquet" in formats:
+        content["application/vnd.apache.parquet"] = {"schema": {"type": "string", "format": "binary"}}
     found: Json = {
         "operationId": endpoint.handler.__name__,
         "summary": endpoint.summary,

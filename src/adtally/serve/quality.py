@@ -5,24 +5,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from adtally.errors import InvalidValueError
 from adtally.event import VERDICTS
 from adtally.olap.port import AggregateQuery
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
 from adtally.serve.finality import Status
-from adtally.serve.ranges import AdId, AdvertiserId, End, Start, whole_minutes
+from adtally.serve.ranges import End, Start, whole_minutes
 from adtally.serve.reading import read_ledger
+from adtally.serve.scope import Filters, scope_of
 from adtally.serve.values import rfc3339
 
 
-class QualityParams(msgspec.Struct, frozen=True):
-    """What /v1/quality is asked: about one ad, one advertiser, or everything that the key sees."""
+class QualityParams(Filters, frozen=True):
+    """What /v1/quality is asked: about everything that the key sees, or what the filters leave of it."""
 
     start: Start
     end: End
-    ad_id: AdId | None = None
-    advertiser_id: AdvertiserId | None = None
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -41,21 +39,18 @@ class Quality(msgspec.Struct, frozen=True):
 def get_quality(call: Call[QualityParams, NoBody]) -> Quality:
     """Answer GET /v1/quality."""
     asked = call.params
-    if asked.ad_id is not None and asked.advertiser_id is not None:
-        raise InvalidValueError("advertiser_id", "cannot be given together with ad_id: an ad has one advertiser")
-    registry = call.services.registry
-    tenant = call.caller.tenant_for(asked.advertiser_id, registry)
-    if asked.ad_id is not None:
-        tenant = call.caller.visible_ad(asked.ad_id, registry).advertiser_id
+    scope = scope_of(call, asked)
     span = whole_minutes(asked.start, asked.end, call.now_ms)
     as_of_ms = call.services.progress.as_of_ms
     reading = read_ledger(call)
     edges_ms = (span.start_ms, span.end_ms)
     query = AggregateQuery(
-        tenant=tenant,
+        tenant=scope.tenant,
         edges_ms=edges_ms,
         group_by=("outcome",),
-        ad_ids=() if asked.ad_id is None else (asked.ad_id,),
+        ad_ids=scope.ad_ids,
+        campaign_ids=scope.campaign_ids,
+        devices=scope.devices,
         sources=reading.sources(edges_ms),
     )
     found = {str(row.group[0]): row.clicks for row in call.services.reader.aggregate(query)}

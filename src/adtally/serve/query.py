@@ -69,6 +69,8 @@ def parser_of(info: inspect.Type) -> Parser:
         return _list_of(parser_of(info.item_type))
     if isinstance(info, inspect.IntType):
         return _integer(info)
+    if isinstance(info, inspect.BoolType):
+        return _truth
     if isinstance(info, inspect.StrType):
         return str
     raise TypeError(f"a query parameter cannot be of type {info}")
@@ -81,6 +83,10 @@ def _one_of(allowed: list[str]) -> Parser:
         return text
 
     return parse
+
+
+def _truth(text: str) -> bool:
+    return bool(_one_of(["true", "false"])(text) == "true")
 
 
 def _list_of(item: Parser) -> Parser:

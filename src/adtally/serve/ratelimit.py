@@ -9,6 +9,7 @@ from adtally.errors import AdtallyError
 KEYS_MAX: Final = 10_000
 POLICY: Final = "key"
 """The name of the one policy in the header fields."""
+STREAM_RETRY_S: Final = 5
 
 
 class RateLimitedError(AdtallyError):
@@ -17,6 +18,14 @@ class RateLimitedError(AdtallyError):
     def __init__(self, requests_per_minute: int, retry_after_s: int) -> None:
         super().__init__(f"more than {requests_per_minute:,} requests a minute: try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
+
+
+class TooManyStreamsError(RateLimitedError):
+    """The key has too many answers open that do not end by themselves."""
+
+    def __init__(self, streams_max: int) -> None:
+        AdtallyError.__init__(self, f"this key has {streams_max} live answers open: close one of them first")
+        self.retry_after_s = STREAM_RETRY_S
 
 
 class RateLimit:

@@ -15,7 +15,8 @@ from adtally.ledger.port import Ledger
 from adtally.olap.port import Grain, Source
 from adtally.serve.caller import Call
 from adtally.serve.finality import BucketFinality
-from adtally.serve.standing import Standing
+from adtally.serve.services import Services
+from adtally.serve.standing import LedgerWatch, Standing
 from adtally.serve.tables import Kept, first_gone, fitting_grains, kept_at, plan
 from adtally.serve.values import rfc3339
 from adtally.utc import DAY_MS
@@ -93,6 +94,10 @@ class Reading(msgspec.Struct, frozen=True):
 
 def read_ledger(call: Call[Any, Any]) -> Reading:
     """Take note of what the ledger says now: to be done before any table is read. Raises StoreUnavailableError."""
-    config = call.services.reconcile
-    kept = kept_at(call.now_ms, config.minute_days, config.quarter_hour_days)
-    return Reading(call.watch.look(), kept, call.services.ledger, call.now_ms)
+    return read_ledger_at(call.services, call.watch, call.now_ms)
+
+
+def read_ledger_at(services: Services, watch: LedgerWatch, now_ms: int) -> Reading:
+    """Do the same outside of a call."""
+    kept = kept_at(now_ms, services.reconcile.minute_days, services.reconcile.quarter_hour_days)
+    return Reading(watch.look(), kept, services.ledger, now_ms)

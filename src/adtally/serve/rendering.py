@@ -10,14 +10,14 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from adtally.serve.caller import Call
-from adtally.serve.endpoint import Download, Endpoint, SetCookie, Streamed
+from adtally.serve.endpoint import Download, Endpoint, Following, SetCookie, Streamed
 from adtally.serve.pool import Pool
 
 COMPRESSED_BYTES_MIN: Final = 1_024
 WHOLE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Of an answer in pieces: up to here it is put together, so that it can be kept and compared."""
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final[dict[str, str]] = {"Cache-Control": "no-store"}
 """Of answers to admins only, and to changes: secrets, and what people sent. Nobody may keep them."""
 
 ASK_AGAIN: Final = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
@@ -48,10 +48,11 @@ class Pieces(msgspec.Struct, frozen=True):
 
     status: int
     media_type: str
+    file_name: str | None
     chunks: Iterator[bytes]
 
 
-Rendered = Whole | Pieces | Cookie
+Rendered = Whole | Pieces | Cookie | Following
 
 
 def render(endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
@@ -60,27 +61,30 @@ def render(endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
     answer = handler(call)
     if isinstance(answer, Download):
         return _whole(endpoint.status, answer.media_type, answer.content, answer.file_name)
+    if isinstance(answer, Following):
+        return answer
     if isinstance(answer, SetCookie):
         return Cookie(endpoint.status, answer.header)
     if not isinstance(answer, Streamed):
         return _whole(endpoint.status, "application/json", _encode(answer))
     if endpoint.reads is None:
-        return Pieces(endpoint.status, "application/json", answer.chunks)
+        return Pieces(endpoint.status, answer.media_type, answer.file_name, answer.chunks)
     begun: list[bytes] = []
     size = 0
     for chunk in answer.chunks:
         begun.append(chunk)
         size += len(chunk)
         if size > WHOLE_BYTES_MAX:
-            return Pieces(endpoint.status, "application/json", chain(begun, answer.chunks))
-    return _whole(endpoint.status, "application/json", b"".join(begun))
+            return Pieces(endpoint.status, answer.media_type, answer.file_name, chain(begun, answer.chunks))
+    return _whole(endpoint.status, answer.media_type, b"".join(begun), answer.file_name)
 
 
-def respond(found: Rendered, endpoint: Endpoint[Any, Any], asked: Headers, pool: Pool) -> Response:
+def respond(found: Whole | Pieces | Cookie, endpoint: Endpoint[Any, Any], asked: Headers, pool: Pool) -> Response:
     """Give the response to a request with the header fields `asked`: 304 if the asker has this already."""
     may_keep = endpoint.method == "GET" and endpoint.who == "any key"
     if isinstance(found, Pieces):
-        return StreamingResponse(_pulled(found.chunks, pool), found.status, NO_STORE, found.media_type)
+        fields = NO_STORE | _named(found.file_name)
+        return StreamingResponse(_pulled(found.chunks, pool), found.status, fields, found.media_type)
     if isinstance(found, Cookie):
         return Response(None, found.status, NO_STORE | {"Set-Cookie": found.header})
     fields = dict(NO_STORE)
@@ -91,13 +95,15 @@ def respond(found: Rendered, endpoint: Endpoint[Any, Any], asked: Headers, pool:
         fields = ASK_AGAIN | {"ETag": tag}
         if _has(asked.getlist("if-none-match"), tag):
             return Response(status_code=304, headers=fields | {"Vary": f"{ASK_AGAIN['Vary']}, Accept-Encoding"})
-    if found.file_name is not None:
-        fields["Content-Disposition"] = f'attachment; filename="{found.file_name}"'
-    return Response(found.body, found.status, fields, found.media_type)
+    return Response(found.body, found.status, fields | _named(found.file_name), found.media_type)
 
 
 def _whole(status: int, media_type: str, body: bytes, file_name: str | None = None) -> Whole:
     return Whole(status, media_type, file_name, body, blake2b(body, digest_size=16).hexdigest())
+
+
+def _named(file_name: str | None) -> dict[str, str]:
+    return {} if file_name is None else {"Content-Disposition": f'attachment; filename="{file_name}"'}
 
 
 def _has(given: list[str], tag: str) -> bool:

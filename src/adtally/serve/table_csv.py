@@ -10,6 +10,7 @@ from adtally.serve.endpoint import Download
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _UNSAFE_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
+MEDIA_TYPE: Final = "text/csv; charset=utf-8; header=present"
 NAME_CHARACTERS_MAX: Final = 100
 
 
@@ -18,12 +19,15 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[object]])
 
     A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection).
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows([_guarded(cell) for cell in row] for row in rows)
     file_name = _UNSAFE_NAME.sub("_", name)[:NAME_CHARACTERS_MAX] + ".csv"
-    return Download(text.getvalue().encode(), "text/csv; charset=utf-8; header=present", file_name)
+    return Download(csv_lines([header, *rows]), MEDIA_TYPE, file_name)
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """Give a part of such a file."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([_guarded(cell) for cell in row] for row in rows)
+    return text.getvalue().encode()
 
 
 def _guarded(cell: object) -> object:

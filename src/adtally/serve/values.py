@@ -40,6 +40,12 @@ class Id(str):
     __slots__ = ()
 
 
+class CampaignKey(str):
+    """The id of a campaign, or the empty text under which ads without one stand. The parser gives plain text."""
+
+    __slots__ = ()
+
+
 def parse_instant(text: str) -> Instant:
     """Give a time from RFC 3339 with an offset, or from epoch seconds. Raises ValueError saying what is wrong."""
     if _EPOCH.fullmatch(text):
@@ -86,6 +92,11 @@ def parse_id(text: str) -> str:
     return text
 
 
+def parse_campaign(text: str) -> str:
+    """Give a campaign's id, or the empty one that stands for none. Raises ValueError as `parse_id` does."""
+    return parse_id(text) if text else text
+
+
 @cache
 def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
@@ -96,6 +107,7 @@ PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {
     Hour: parse_hour,
     ZoneInfo: parse_zone,
     Id: parse_id,
+    CampaignKey: parse_campaign,
 }
 
 SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
@@ -108,6 +120,7 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     Hour: {"type": "string", "examples": ["2026-11-23T10"]},
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
     Id: {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
+    CampaignKey: {"type": "string", "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]*$"},
 }
 
 

@@ -21,9 +21,6 @@ from adtally.wiring.logs import open_letters
 from adtally.wiring.stores import open_ledger, open_registry
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
-
     from adtally.ledger.sql import SqlLedger
     from adtally.olap.chdb import ChdbStore
     from adtally.reconcile.loop import ReconcileLoop
@@ -57,6 +54,7 @@ async def run_store_role(
     from adtally.serve.cache.memory import MemoryCache
     from adtally.serve.intake import build_intake
     from adtally.serve.progress import Progress
+    from adtally.wiring.server import Server
 
     store = ChdbStore(folder.olap, config.olap.memory_bytes_max)
     store.migrate()
@@ -82,7 +80,8 @@ async def run_store_role(
         click_url=click_url,
         link=link,
     )
-    servers = [_server(build_app(services)), _server(build_intake(store, progress, token))]
+    api = build_app(services)
+    servers = [Server(api, api.state.end_streams), Server(build_intake(store, progress, token))]
     tasks = [
         asyncio.create_task(server.serve(sockets=[s])) for server, s in zip(servers, (sock, intake_sock), strict=True)
     ]
@@ -171,26 +170,3 @@ def _reasons(*pings: Callable[[], None]) -> list[str]:
         except AdtallyError as error:
             reasons.append(str(error))
     return reasons
-
-
-def _server(app: "Starlette") -> "uvicorn.Server":
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        """A server whose process handles the signals itself."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave the signals alone."""
-            yield
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="auto",
-        timeout_graceful_shutdown=5,
-        ws="none",
-        server_header=False,
-    )
-    return Server(config)

@@ -66,26 +66,33 @@ def without_instance(answer: httpx.Response) -> dict[str, object]:
     return {name: value for name, value in answer.json().items() if name != "instance"}
 
 
-@pytest.mark.parametrize("path", ["/metrics?ad_id={}&", "/v1/quality?ad_id={}&", "/v1/series?ad_id={}&", "/v1/ads/{}?"])
+FILTERED = ("/v1/quality", "/v1/series", "/v1/top", "/v1/compare")
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics?ad_id={}&", *(f"{path}?ad_id={{}}&" for path in FILTERED), "/v1/ads/{}?", "/v1/live?ad_id={}"]
+)
 def test_another_advertisers_ad_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
-    span = "" if "/v1/ads" in path else "start=1795420800&end=1795420860"
+    span = "" if "/v1/ads" in path or "/v1/live" in path else "start=1795420800&end=1795420860"
     foreign = acme.get(path.format("ad_other") + span)
     unknown = acme.get(path.format("ad_wrong") + span)
     assert (foreign.status_code, unknown.status_code) == (404, 404)
     assert str(without_instance(foreign)).replace("ad_other", "ad_wrong") == str(without_instance(unknown))
-    assert served.admin.get(path.format("ad_other") + span).status_code == 200
+    with served.admin.stream("GET", path.format("ad_other") + span) as answer:
+        assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/quality", "/v1/ads", "/v1/campaigns"])
+@pytest.mark.parametrize("path", [*FILTERED, "/v1/ads", "/v1/campaigns", "/v1/live"])
 def test_another_advertiser_looks_like_one_that_does_not_exist(served: Served, path: str) -> None:
     acme = served.as_advertiser("acme")
-    span = SPAN if path == "/v1/quality" else {}
+    span = SPAN if path in FILTERED else {}
     foreign = acme.get(path, params={**span, "advertiser_id": "other"})
     unknown = acme.get(path, params={**span, "advertiser_id": "wrong"})
     assert (foreign.status_code, unknown.status_code) == (404, 404)
     assert str(without_instance(foreign)).replace("other", "wrong") == str(without_instance(unknown))
-    assert acme.get(path, params={**span, "advertiser_id": "acme"}).status_code == 200
+    with acme.stream("GET", path, params={**span, "advertiser_id": "acme"}) as answer:
+        assert answer.status_code == 200
 
 
 def test_an_advertiser_sees_only_its_own_numbers(served: Served) -> None:
@@ -98,6 +105,24 @@ def test_an_advertiser_sees_only_its_own_numbers(served: Served) -> None:
     assert [ad["ad_id"] for ad in acme.get("/v1/ads").json()["ads"]] == ["ad_acme"]
     assert [c["campaign_id"] for c in acme.get("/v1/campaigns").json()["campaigns"]] == ["spring"]
     assert {query.tenant for query in served.olap.queries} == {"acme"}
+
+
+@pytest.mark.parametrize("path", FILTERED)
+def test_another_advertisers_campaign_finds_as_little_as_an_unknown_one(served: Served, path: str) -> None:
+    acme = served.as_advertiser("acme")
+    foreign = acme.get(path, params={**SPAN, "campaign_id": "autumn"})
+    unknown = acme.get(path, params={**SPAN, "campaign_id": "wrong"})
+    assert foreign.status_code == 200
+    assert foreign.json() == unknown.json()
+    mine = acme.get(path, params={**SPAN, "campaign_id": "spring"})
+    assert mine.json() != foreign.json()
+
+
+def test_the_top_of_advertisers_is_for_admins(served: Served) -> None:
+    answer = served.as_advertiser("acme").get("/v1/top", params={**SPAN, "of": "advertisers"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "/docs#problem-forbidden")
+    top = served.admin.get("/v1/top", params={**SPAN, "of": "advertisers"}).json()["top"]
+    assert [(row["advertiser_id"], row["clicks"]) for row in top] == [("other", 2), ("acme", 1)]
 
 
 def test_an_admin_sees_everybody(served: Served) -> None:
