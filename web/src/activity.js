@@ -50,7 +50,7 @@ function finalText(/** @type {Bucket[] | null} */ buckets, /** @type {string | n
   if (through === null) return "No number here is final yet.";
   const until = `Numbers are final up to ${dayAndTime(Date.parse(through), zone)}`;
   if (buckets === null || buckets.every((bucket) => bucket.final)) return `${until}.`;
-  return `${until}; what is drawn lighter is provisional.`;
+  return `${until}; what is drawn fainter is provisional.`;
 }
 
 /**

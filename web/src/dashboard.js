@@ -78,8 +78,14 @@ function Pages({ place, go }) {
  * @param {{ api: import("./api.js").Api, onSignOut: (why: string) => void }} props
  */
 export function Dashboard({ api, onSignOut }) {
-  const [place, go] = useAddress();
+  const [address, go] = useAddress();
   const identity = useIdentity(api);
+  /** @type {Place} */
+  const place = useMemo(
+    // An advertiser who follows an operator's link sees the numbers.
+    () => (identity?.admin === false ? { ...address, page: "clicks" } : address),
+    [address, identity],
+  );
   const catalog = useCatalog(api);
   const ad = useAd(api, catalog, place.ad);
   const numbers = useNumbers(api, place);

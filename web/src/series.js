@@ -30,8 +30,9 @@ export function bucketsOf(metrics, comparison, grain) {
 export const isRunning = (/** @type {Bucket} */ bucket, /** @type {number} */ nowMs) => bucket.endMs > nowMs;
 
 /**
- * Columns for uPlot: seconds, then clicks and users of what is final, of what is provisional (drawn lighter), and of
- * the stretch to the running bucket (dotted), then the clicks of the period before. Stretches share their ends.
+ * Columns for uPlot: seconds, the clicks of the period before, then users and clicks of what is final, of what is
+ * provisional (drawn fainter), and of the stretch to the running bucket (dotted). Stretches share their ends; what
+ * matters most comes last and lies on top.
  * @param {Bucket[]} buckets
  * @param {number} nowMs
  * @returns {import("uplot").AlignedData}
@@ -46,14 +47,14 @@ export function columnsOf(buckets, nowMs) {
   const between = (/** @type {number[]} */ column, /** @type {number} */ from, /** @type {number} */ to) =>
     column.map((value, index) => (index >= from && index < to ? value : null));
   const stretch = (/** @type {number} */ from, /** @type {number} */ to) => [
-    between(clicks, from, to),
     between(users, from, to),
+    between(clicks, from, to),
   ];
   return [
     buckets.map((bucket) => bucket.startMs / 1000),
+    buckets.map((bucket) => bucket.before),
     ...stretch(0, Math.min(finals, whole)),
     ...stretch(finals < whole ? Math.max(0, finals - 1) : whole, whole),
     ...stretch(whole < buckets.length ? whole - 1 : whole, buckets.length),
-    buckets.map((bucket) => bucket.before),
   ];
 }

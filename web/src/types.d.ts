@@ -117,3 +117,45 @@ export interface Polled<T> {
   error: Error | null;
   retryMs: number;
 }
+
+/** A part's health; `reason` says what is wrong. */
+export interface Part {
+  healthy: boolean;
+  reason: string | null;
+}
+
+export interface Status {
+  version: string;
+  lag_ms: number | null;
+  store: Part;
+  registry: Part;
+  ledger: Part;
+  hours: { final_through: string | null; open: number; damaged: number; missing: number } | null;
+  archiver: { lag_ms: number; positions: Record<string, string> } | null;
+  reconciler: { failed: string | null; failures: string[]; waits: string } | null;
+  not_ready: string[];
+}
+
+/** What was found about one hour at one time. */
+export interface LedgerLine {
+  hour: string;
+  state: "open" | "final" | "damaged" | "frozen";
+  revision: number;
+  live: number;
+  final: number;
+  keys_differed: number;
+  difference: number;
+  received: number;
+  duplicates: number;
+  late: number;
+  missing: number;
+  engine: string;
+  duration_ms: number;
+  note: string;
+}
+
+export interface HourHistory {
+  lines: LedgerLine[];
+  changed: { ad_id: string; minute: string; device: string; outcome: string; old: number; new: number }[];
+  next: number | null;
+}
