@@ -53,6 +53,7 @@ class FakeApi:
         self.url = ""
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self.operator = FakeOperator()
         self.forget()
 
     def forget(self) -> None:
@@ -68,7 +69,7 @@ class FakeApi:
                 ),
             ]
         )
-        self.operator = FakeOperator()
+        self.operator.broken = None
         self.admin = True
         self.click_url = "http://127.0.0.1:18080"
         self.failing: int | None = None

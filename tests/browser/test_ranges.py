@@ -128,6 +128,7 @@ def test_the_exported_file_holds_what_the_page_shows(fake: FakeApi, visit: Visit
     cookie = {"name": "adt_session", "value": fake.key, "url": fake.url}
     visit.context.add_cookies([cookie])  # type: ignore[list-item]
     page = visit.open("?range=15m&device=desktop")
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     clicks = visit.figure("Clicks")
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").click()

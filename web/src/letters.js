@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 const ITEM = "adtally.letters";
 
@@ -10,7 +10,8 @@ const ITEM = "adtally.letters";
  */
 export function useLetters(onLetter) {
   const [on, setOn] = useState(() => localStorage.getItem(ITEM) !== "off");
-  useEffect(() => {
+  // Before the next key can be pressed.
+  useLayoutEffect(() => {
     if (!on) return undefined;
     function onKeyDown(/** @type {KeyboardEvent} */ event) {
       const inField = event.target instanceof Element && event.target.closest("input, textarea, select");
