@@ -82,6 +82,9 @@ function HealthCards({ health }) {
   `;
 }
 
+const finalText = (/** @type {string | null} */ through, /** @type {string} */ zone) =>
+  through ? `Numbers are final up to ${dayAndTime(Date.parse(through), zone)}.` : "No hour is final yet.";
+
 /**
  * The newest line of each hour, newest hour first.
  * @param {{ lines: LedgerLine[] | null, hour: string, zone: string, onHour: (hour: string) => void }} props
@@ -184,7 +187,7 @@ export function Operations({ api, place, go, onSignOut }) {
       <p class="quiet">
         ${status.data === null
           ? "Asking every part…"
-          : `Version ${status.data.version}. Final up to ${through ? dayAndTime(Date.parse(through), place.zone) : "nowhere yet"}.`}
+          : `Version ${status.data.version}. ${finalText(through, place.zone)}`}
       </p>
       <p class="problem" role="status">${status.error && `No news: ${status.error.message}; ${trouble}.`}</p>
       <${HealthCards} health=${status.data ? healthOf(status.data) : null} />
