@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
-.PHONY: setup web browser install-chromium demo test test-unit test-contracts test-simulation test-browser test-system \
+.PHONY: setup web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
   chaos check bench clean lock format
 
 setup: .venv/.ready
@@ -83,6 +83,10 @@ chaos: setup web
 
 demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)
+
+# The README's pictures, made anew by the page itself.
+screenshots: setup web browser
+	PYTHONPATH=tests $(RUN)/python -m browser.screenshots docs/images
 
 bench: setup web
 	$(RUN)/python -m bench $(BENCH_FLAGS)

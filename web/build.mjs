@@ -24,7 +24,7 @@ const vendorPath = (/** @type {string} */ name) => `vendor/${name.replace("/", "
 
 /** Replaces `from "preact"` and the like by relative paths: an import map would need an inline script. */
 function rewriteImports(/** @type {string} */ code, /** @type {string} */ path) {
-  return code.replace(/\b(from|import)\s*"([^"./][^"]*)"/g, (_, keyword, name) => {
+  return code.replace(/(?<!")\b(from|import)\s*"([^"./][^"]*)"/g, (_, keyword, name) => {
     if (!VENDOR.some((vendor) => vendor.name === name)) throw new Error(`${path}: nobody provides "${name}"`);
     const target = relative(dirname(path), vendorPath(name));
     return `${keyword} "${target.startsWith(".") ? target : `./${target}`}"`;

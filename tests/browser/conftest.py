@@ -53,8 +53,8 @@ def fake(fake_server: FakeApi) -> FakeApi:
     now_ms = SYSTEM_CLOCK.now_ms()
     for number in range(20):
         fake_server.click_at("ad_spring", f"user{number % 15}", now_ms - (number % 10) * MINUTE_MS)
-    fake_server.reject("ad_spring", "duplicate", 4)
-    fake_server.reject("ad_spring", "bot", 1)
+    fake_server.clicks.reject("ad_spring", "duplicate", 4)
+    fake_server.clicks.reject("ad_spring", "bot", 1)
     # A test may have stopped it.
     fake_server.start()
     return fake_server

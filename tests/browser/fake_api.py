@@ -3,23 +3,22 @@
 import asyncio
 import socket
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.counting import MINUTE_MS, minute_of
+from browser.fake_clicks import FakeAd, FakeClicks, epoch_ms
+from browser.fake_operator import FakeOperator
 from browser.system import KnownAd
 
 STATIC: Final = Path(__file__).parents[2] / "src" / "adtally" / "serve" / "static"
@@ -29,15 +28,6 @@ POLICY: Final = (
 )
 START_DEADLINE_S: Final = 10
 DAY_MS: Final = 86_400_000
-ADVERTISER: Final = "acme"
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _problem(status: int, detail: str) -> JSONResponse:
@@ -45,40 +35,61 @@ def _problem(status: int, detail: str) -> JSONResponse:
     return JSONResponse(content, status, media_type="application/problem+json")
 
 
+def _json(content: object) -> JSONResponse:
+    return JSONResponse(content)
+
+
+def _query(request: Request) -> dict[str, str]:
+    return dict(request.query_params)
+
+
 class FakeApi:
-    """Counts in memory. Tests set `failing` to a status and `delay_s`, and read `asked`, the API paths in order."""
+    """Counts in memory. Tests read `asked`, the API's paths in order.
+
+    They set `failing` to a status, `delay_s`, `missing` to addresses that are not there, `live` for events of changes.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+        self.operator = FakeOperator()
         self.forget()
 
     def forget(self) -> None:
         """Be as new: no clicks, no trouble. The server, if it runs, goes on."""
         self.key = "adt_live_test_key"
-        self.ads = [KnownAd("ad_spring", "Spring sale, wide banner"), KnownAd("ad_quiet", "Nobody has seen this one")]
-        self.ads += [KnownAd(f"ad_{number:03}", f"Autumn coats {number}") for number in range(1, 41)]
+        self.clicks = FakeClicks(
+            [
+                FakeAd("ad_spring", "Spring sale, wide banner"),
+                FakeAd("ad_quiet", "Nobody has seen this one"),
+                *(
+                    FakeAd(f"ad_{number:03}", f"Autumn coats {number}", "autumn-2026", "borea")
+                    for number in range(1, 41)
+                ),
+            ]
+        )
+        self.operator.broken = None
+        self.admin = True
         self.click_url = "http://127.0.0.1:18080"
         self.failing: int | None = None
-        self.without_top = False
+        self.missing: set[str] = set()
         self.delay_s = 0.0
-        self.final_through_ms: int | None = None
+        self.live = False
         self.asked: list[str] = []
-        self._users: dict[tuple[str, int], list[str]] = defaultdict(list)
-        self._rejected: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def ads(self) -> list[KnownAd]:
+        """Implements System."""
+        return [KnownAd(ad.ad_id, ad.name) for ad in self.clicks.ads]
 
     def click(self, ad_id: str, user_id: str) -> None:
         """Count one click in the running minute."""
         self.click_at(ad_id, user_id, SYSTEM_CLOCK.now_ms())
 
-    def click_at(self, ad_id: str, user_id: str, ts_ms: int) -> None:
+    def click_at(self, ad_id: str, user_id: str, ts_ms: int, device: str = "desktop") -> None:
         """Count one click in the minute of `ts_ms`."""
-        self._users[ad_id, minute_of(ts_ms)].append(user_id)
-
-    def reject(self, ad_id: str, outcome: str, times: int) -> None:
-        """Note requests that did not become clicks."""
-        self._rejected[ad_id, outcome] += times
+        self.clicks.click_at(ad_id, user_id, ts_ms, device)
 
     def app(self) -> Starlette:
         """Give the application: the page, and the API behind the key."""
@@ -88,8 +99,12 @@ class FakeApi:
             Route("/v1/session", self._session, methods=["GET", "POST", "DELETE"]),
             Route("/v1/ads", self._guarded(self._list_ads)),
             Route("/v1/ads/{ad_id}", self._guarded(self._show_ad)),
-            Route("/v1/top", self._guarded(self._top)),
-            Route("/v1/quality", self._guarded(self._quality)),
+            Route("/v1/top", self._guarded(lambda request: _json({"top": self.clicks.top(_query(request))}))),
+            Route("/v1/quality", self._guarded(lambda request: _json(self.clicks.quality(_query(request))))),
+            Route("/v1/compare", self._guarded(lambda request: _json(self.clicks.compare(_query(request))))),
+            Route("/v1/series", self._guarded(self._series)),
+            Route("/v1/live", self._live),
+            *(Route(path, self._guarded(handler)) for path, handler in self.operator.handlers().items()),
             Route("/v1/about", self._guarded(self._about)),
             Route("/metrics", self._guarded(self._metrics)),
         ]
@@ -125,7 +140,9 @@ class FakeApi:
                 return _problem(401, "no valid key")
             if self.failing is not None:
                 return _problem(self.failing, "the store does not answer")
-            if _ms(request.query_params.get("end", "2000-01-01T00:00:00Z")) > SYSTEM_CLOCK.now_ms() + DAY_MS:
+            if request.url.path in self.missing:
+                return _problem(404, "no such address")
+            if epoch_ms(request.query_params.get("end", "2000-01-01T00:00:00Z")) > SYSTEM_CLOCK.now_ms() + DAY_MS:
                 return _problem(400, "end: after tomorrow")
             return handler(request)
 
@@ -144,7 +161,9 @@ class FakeApi:
         if request.method == "GET":
             if request.cookies.get("adt_session") != self._token():
                 return _problem(401, "no session")
-            return JSONResponse({"admin": False, "advertiser_id": ADVERTISER, "key_id": "0123456789"})
+            return JSONResponse(
+                {"admin": self.admin, "advertiser_id": None if self.admin else "acme", "key_id": "0123456789"}
+            )
         if (await request.json())["key"] != self.key:
             return _problem(401, "no valid key")
         return Response(None, 204, {"Set-Cookie": f"adt_session={self._token()}; Path=/; HttpOnly; SameSite=Strict"})
@@ -152,22 +171,22 @@ class FakeApi:
     def _list_ads(self, request: Request) -> Response:
         after = request.query_params.get("after", "")
         limit = int(request.query_params.get("limit", "100"))
-        behind = sorted((ad for ad in self.ads if ad.ad_id > after), key=lambda ad: ad.ad_id)
+        behind = sorted((ad for ad in self.clicks.ads if ad.ad_id > after), key=lambda ad: ad.ad_id)
         more = behind[limit - 1].ad_id if len(behind) > limit else None
         return JSONResponse({"ads": [self._ad_json(ad) for ad in behind[:limit]], "next": more})
 
     def _show_ad(self, request: Request) -> Response:
-        for ad in self.ads:
+        for ad in self.clicks.ads:
             if ad.ad_id == request.path_params["ad_id"]:
                 return JSONResponse(self._ad_json(ad))
         return _problem(404, "no such ad")
 
-    def _ad_json(self, ad: KnownAd) -> dict[str, str]:
+    def _ad_json(self, ad: FakeAd) -> dict[str, str]:
         return {
             "ad_id": ad.ad_id,
             "name": ad.name,
-            "campaign_id": "spring-2026",
-            "advertiser_id": ADVERTISER,
+            "campaign_id": ad.campaign_id,
+            "advertiser_id": ad.advertiser_id,
             "status": "active",
             "landing_url": f"https://shop.example/{ad.ad_id}?from=adtally",
         }
@@ -175,45 +194,36 @@ class FakeApi:
     def _about(self, _: Request) -> Response:
         return JSONResponse({"click_url": self.click_url, "version": "0.0.0"})
 
-    def _in_range(self, request: Request, ad_id: str) -> list[str]:
-        start_ms, end_ms = _ms(request.query_params["start"]), _ms(request.query_params["end"])
-        cells = self._users.items()
-        return [user for (ad, minute), users in cells if ad == ad_id and start_ms <= minute < end_ms for user in users]
-
-    def _top(self, request: Request) -> Response:
-        if self.without_top:
-            return _problem(404, "no such address")
-        found = [(ad.ad_id, self._in_range(request, ad.ad_id)) for ad in self.ads]
-        found = sorted(((ad_id, users) for ad_id, users in found if users), key=lambda item: -len(item[1]))
-        rows = [{"ad_id": ad_id, "clicks": len(users), "unique_users": len(set(users))} for ad_id, users in found]
-        return JSONResponse({"top": rows[: int(request.query_params["limit"])]})
-
-    def _quality(self, request: Request) -> Response:
-        ad_id = request.query_params["ad_id"]
-        counted = len(self._in_range(request, ad_id))
-        rejected = {outcome: times for (ad, outcome), times in self._rejected.items() if ad == ad_id}
-        duplicate = rejected.pop("duplicate", 0)
-        received = counted + duplicate + sum(rejected.values())
-        return JSONResponse({"received": received, "counted": counted, "duplicate": duplicate, "invalid": rejected})
-
     def _metrics(self, request: Request) -> Response:
         ad_id = request.query_params["ad_id"]
         if ad_id not in {ad.ad_id for ad in self.ads}:
             return _problem(404, f"ad_id: no ad {ad_id!r}")
-        now_ms = SYSTEM_CLOCK.now_ms()
-        end_ms = min(_ms(request.query_params["end"]), minute_of(now_ms) + MINUTE_MS)
-        buckets: list[dict[str, Any]] = []
-        for minute in range(_ms(request.query_params["start"]), end_ms, MINUTE_MS):
-            users = self._users.get((ad_id, minute), [])
-            numbers = {"clicks": len(users), "unique_users": len(set(users))}
-            final = self.final_through_ms is not None and minute < self.final_through_ms
-            state = {"status": "final", "revision": 1} if final else {"status": "provisional", "revision": 0}
-            buckets.append({"timestamp": _iso(minute)} | state | numbers)
-        everyone = self._in_range(request, ad_id)
-        totals = {"clicks": len(everyone), "unique_users": len(set(everyone))}
-        final_through = None if self.final_through_ms is None else _iso(self.final_through_ms)
-        answer = {"ad_id": ad_id, "metrics": buckets, "totals": totals}
-        return JSONResponse(answer | {"as_of": _iso(now_ms - 400), "final_through": final_through})
+        return _json({"ad_id": ad_id} | self.clicks.numbers(_query(request), "metrics"))
+
+    def _series(self, request: Request) -> Response:
+        query = _query(request)
+        answer = self.clicks.numbers(query, "series")
+        if query.get("format") != "csv":
+            return _json(answer)
+        rows = [f"{row['timestamp']},{row['clicks']},{row['unique_users']}\r\n" for row in answer["series"]]
+        return Response("timestamp,clicks,unique_users\r\n" + "".join(rows), media_type="text/csv")
+
+    async def _live(self, request: Request) -> Response:
+        self.asked.append(request.url.path)
+        return StreamingResponse(self._events(request), media_type="text/event-stream")
+
+    async def _events(self, request: Request) -> AsyncIterator[str]:
+        """Give an event for each change, until the reader leaves."""
+        told = -1
+        yield ": here\n\n"
+        while not await request.is_disconnected():
+            if self._server is None or self._server.should_exit:
+                return
+            known = self.clicks.size()
+            if self.live and known != told:
+                told = known
+                yield f'event: minutes\nid: {SYSTEM_CLOCK.now_ms()}\ndata: {{"minutes": []}}\n\n'
+            await asyncio.sleep(0.05)
 
 
 class _Policy:

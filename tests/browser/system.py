@@ -20,8 +20,12 @@ class System(Protocol):
 
     url: str
     key: str
-    ads: list[KnownAd]
     click_url: str
+
+    @property
+    def ads(self) -> list[KnownAd]:
+        """Those whose names the tests read."""
+        ...
 
     def click(self, ad_id: str, user_id: str) -> None:
         """Make one click now. It may take a second until the API shows it."""

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser.conftest import TIMEOUT_MS
+from browser.conftest import TIMEOUT_MS, OpenVisit
 from browser.system import KnownAd
 from browser.visit import Visit, new_context
 from support.embedded import Embedded, kill, wait_for
@@ -63,12 +63,18 @@ def system(embedded: Embedded) -> RealSystem:
     return RealSystem(embedded, (embedded.folder / "admin.key").read_text().strip())
 
 
+@pytest.fixture
+def visit(visits: OpenVisit) -> Visit:
+    """One tab; it may ask for parts that a server does not have, and does without them."""
+    return visits(refusals_expected=(404,))
+
+
 def test_a_click_at_the_edge_moves_the_number_on_the_page_without_a_reload(visit: Visit) -> None:
     visit.system.click("ad_shoes", "first")
     page = visit.open("?ad=ad_shoes")
     expect(page.get_by_role("combobox", name="Ad")).to_have_value("Shoes")
-    clicks = page.locator(".figure", has_text="Clicks").locator("dd")
-    users = page.locator(".figure", has_text="Unique users").locator("dd")
+    clicks = page.locator(".figure", has_text="Clicks").locator("dd").first
+    users = page.locator(".figure", has_text="Unique users").locator("dd").first
     expect(clicks).to_have_text("1", timeout=VISIBLE_MS_MAX)
     assert visit.system.key not in page.url
     page.evaluate("window.notReloaded = true")
@@ -88,7 +94,7 @@ def test_the_command_that_the_page_shows_makes_a_click_that_it_shows(system: Rea
     expect(page.locator("pre")).to_have_text(f"curl -i -A Mozilla/5.0 '{address}'")
     system.click("ad_hats", "alice", "Mozilla/5.0")
     expect(page.get_by_role("slider")).to_be_visible(timeout=VISIBLE_MS_MAX)
-    expect(page.locator(".figure", has_text="Clicks").locator("dd")).to_have_text("1")
+    expect(page.locator(".figure", has_text="Clicks").locator("dd").first).to_have_text("1")
 
 
 def test_the_printed_link_signs_in_once_and_stands_nowhere_else(embedded: Embedded, visit: Visit) -> None:
@@ -119,12 +125,15 @@ def test_an_advertisers_key_shows_its_own_ads_and_no_others(browser: Browser, em
     key = json.loads(embedded.command("keys", "create", "--advertiser", "acme", "--json"))["key"]
     context = new_context(browser)
     context.set_default_timeout(TIMEOUT_MS)
-    visit = Visit(RealSystem(embedded, key), context, {404})
+    visit = Visit(RealSystem(embedded, key), context, {400, 403, 404})
     page = visit.open("?ad=ad_lamps")
     expect(page.get_by_role("alert")).to_contain_text("No ad “ad_lamps”")
     page.get_by_role("combobox", name="Ad").click()
-    expect(page.get_by_role("option")).to_have_count(2)
-    assert sorted(option.split("\n")[0] for option in page.get_by_role("option").all_inner_texts()) == ["Hats", "Shoes"]
+    expect(page.locator("#ad-list li")).to_have_count(2)
+    assert sorted(option.split("\n")[0] for option in page.locator("#ad-list li").all_inner_texts()) == [
+        "Hats",
+        "Shoes",
+    ]
     page.get_by_role("option", name="Shoes").click()
     expect(page.get_by_role("combobox", name="Ad")).to_have_value("Shoes")
     context.close()

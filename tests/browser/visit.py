@@ -40,7 +40,7 @@ class Visit:
 
     def figure(self, label: str) -> str:
         """Give the text of one of the large figures."""
-        return self.page.locator(".figure", has_text=label).locator("dd").inner_text()
+        return self.page.locator(".figure", has_text=label).locator("dd").first.inner_text()
 
     def problems(self) -> list[str]:
         """Give everything that should not have happened in this tab."""

@@ -1,24 +1,41 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
-import { DEFAULT_RANGE, rangeOf } from "./ranges.js";
+import { CUSTOM, DEFAULT_RANGE, GRAINS, rangeOf } from "./ranges.js";
+import { isZone, OWN_ZONE } from "./zones.js";
 
 /** @typedef {import("./types.js").Place} Place */
 
 /** @returns {Place} */
 function read() {
   const query = new URLSearchParams(location.search);
+  const text = (/** @type {string} */ name) => query.get(name) ?? "";
+  const zone = text("zone") && isZone(text("zone")) ? text("zone") : OWN_ZONE;
+  const range = rangeOf(text("range"), text("from"), text("to"), zone);
   return {
-    ad: query.get("ad") ?? "",
-    range: rangeOf(query.get("range") ?? DEFAULT_RANGE).id,
-    view: query.get("view") === "table" ? "table" : "chart",
+    page: text("page") === "operations" ? "operations" : "clicks",
+    hour: text("hour"),
+    advertiser: text("advertiser"),
+    campaign: text("campaign"),
+    ad: text("ad"),
+    device: text("device"),
+    range: range.id,
+    from: range.from,
+    to: range.to,
+    zone,
+    grain: GRAINS.find((grain) => grain.id === text("grain"))?.id ?? "",
+    view: text("view") === "table" ? "table" : "chart",
   };
 }
 
+/** @type {Partial<Place>} */
+const LEFT_OUT = { page: "clicks", range: DEFAULT_RANGE, view: "chart", zone: OWN_ZONE };
+
 /** @param {Place} place */
 function write(place) {
+  const shown = place.range === CUSTOM ? place : { ...place, from: "", to: "" };
   const query = new URLSearchParams();
-  if (place.ad) query.set("ad", place.ad);
-  if (place.range !== DEFAULT_RANGE) query.set("range", place.range);
-  if (place.view !== "chart") query.set("view", place.view);
+  for (const [name, value] of Object.entries(shown)) {
+    if (value && LEFT_OUT[/** @type {keyof Place} */ (name)] !== value) query.set(name, value);
+  }
   const text = query.toString();
   return text ? `?${text}` : location.pathname;
 }

@@ -65,7 +65,7 @@ export class Api {
    * whatever it says: then the range was wrong too, and is asked for again at once.
    * @param {string} path
    * @param {Record<string, string | number>} query
-   * @param {import("./ranges.js").Range} range
+   * @param {import("./types.js").Range} range
    * @param {AbortSignal} [signal]
    * @returns {Promise<any>}
    */

@@ -9,7 +9,7 @@ const PAGE_ADS = 100;
 const PAGES_MAX = 20;
 const RETRY_MS = 3_000;
 
-/** @typedef {{ ads: Ad[], pages: number, next: string | null }} Loaded */
+/** @typedef {{ ads: Ad[], pages: number, next: string | null, again: boolean }} Loaded */
 
 /**
  * The caller's ads, loaded page by page as somebody searches in them. `complete` says that there are no others;
@@ -17,7 +17,7 @@ const RETRY_MS = 3_000;
  * @param {Api} api
  */
 export function useCatalog(api) {
-  const [loaded, setLoaded] = useState(/** @type {Loaded} */ ({ ads: [], pages: 0, next: "" }));
+  const [loaded, setLoaded] = useState(/** @type {Loaded} */ ({ ads: [], pages: 0, next: "", again: false }));
   const [wanted, setWanted] = useState(1);
   const [tries, setTries] = useState(0);
 
@@ -28,7 +28,7 @@ export function useCatalog(api) {
     let timer = 0;
     api.get("/v1/ads", next ? { after: next, limit: PAGE_ADS } : { limit: PAGE_ADS }, leaving.signal).then(
       (/** @type {AdsPage} */ page) =>
-        setLoaded({ ads: loaded.ads.concat(page.ads), pages: pages + 1, next: page.next }),
+        setLoaded({ ads: loaded.ads.concat(page.ads), pages: pages + 1, next: page.next, again: false }),
       (error) => {
         if (!leaving.signal.aborted && isPassing(error)) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
       },
@@ -39,8 +39,15 @@ export function useCatalog(api) {
     };
   }, [api, loaded, wanted, tries]);
 
+  useEffect(() => {
+    if (loaded.pages === 0 || loaded.ads.length > 0) return undefined;
+    // Who has no ads is about to import some.
+    const timer = setTimeout(() => setLoaded({ ads: [], pages: 0, next: "", again: true }), RETRY_MS);
+    return () => clearTimeout(timer);
+  }, [loaded]);
+
   const more = useCallback(() => setWanted(Math.min(PAGES_MAX, loaded.pages + 1)), [loaded]);
-  return { ads: loaded.ads, ready: loaded.pages > 0, complete: loaded.next === null, more };
+  return { ads: loaded.ads, ready: loaded.pages > 0 || loaded.again, complete: loaded.next === null, more };
 }
 
 /**

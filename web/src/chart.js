@@ -1,16 +1,19 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
-import { count, shortCount, timeOfDay } from "./format.js";
+import { bucketName, count, shortCount, tick } from "./format.js";
 import { html } from "./html.js";
 import { columnsOf } from "./series.js";
 
-/** @typedef {import("./types.js").Minute} Minute */
+/** @typedef {import("./types.js").Bucket} Bucket */
+/** @typedef {import("./types.js").Grain} Grain */
+/** @typedef {{ grain: Grain, zone: string }} Scale */
 
 /** What the vertical axis may count in: 1, 2, 5, 10, 20, 50... There are no half clicks. */
 const WHOLE_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
-const FINE_ABOVE_MINUTES = 400;
+const FINE_ABOVE = 400;
+const POINTS_UP_TO = 40;
 const Y_MAX_LEAST = 4;
-const PAGE_MINUTES = 10;
+const PAGE_BUCKETS = 10;
 
 /** A colour of the theme that is in force now. */
 const themed = (/** @type {string} */ name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -24,7 +27,7 @@ function fade(/** @type {uPlot} */ plot) {
   return gradient;
 }
 
-/** Moves the cursor's line onto the minute that is read. @type {uPlot.Cursor.MousePosRefiner} */
+/** Moves the cursor's line onto the bucket that is read. @type {uPlot.Cursor.MousePosRefiner} */
 function snap(plot, left, top) {
   const at = left < 0 ? undefined : plot.data[0][plot.posToIdx(left)];
   return [at === undefined ? left : plot.valToPos(at, "x"), top];
@@ -32,23 +35,25 @@ function snap(plot, left, top) {
 
 /**
  * @param {HTMLElement} box
- * @param {boolean} fine a day's lines need a finer pen
+ * @param {number} length how many buckets: many lines need a finer pen, few show each point
+ * @param {Scale} scale
  * @param {(index: number | null) => void} onCursor
  * @returns {uPlot.Options}
  */
-function optionsFor(box, fine, onCursor) {
+function optionsFor(box, length, scale, onCursor) {
   const font = `12px ${getComputedStyle(box).fontFamily}`;
   const axis = { stroke: themed("--text-quiet"), font, ticks: { show: false }, gap: 8 };
   const line = (/** @type {string} */ stroke, /** @type {number[]} */ dash) => ({
     stroke: themed(stroke),
-    width: fine ? 1 : 2,
+    width: length > FINE_ABOVE ? 1 : 2,
     dash,
-    points: { show: false },
+    points: { show: length <= POINTS_UP_TO, size: 5, fill: themed(stroke), width: 0 },
   });
   return {
     width: box.clientWidth,
     height: box.clientHeight,
     legend: { show: false },
+    tzDate: (second) => uPlot.tzDate(new Date(second * 1000), scale.zone),
     padding: [12, 22, 0, 0],
     cursor: { y: false, move: snap, drag: { x: false, y: false }, points: { size: 8, width: 2 } },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(Y_MAX_LEAST, max * 1.08)] } },
@@ -58,7 +63,8 @@ function optionsFor(box, fine, onCursor) {
         size: 32,
         space: 72,
         grid: { show: false },
-        values: (_plot, splits) => splits.map((second) => timeOfDay(second * 1000)),
+        values: (_plot, splits, _axis, _space, stepS) =>
+          splits.map((second) => tick(second * 1000, stepS * 1000, scale.zone)),
       },
       {
         ...axis,
@@ -70,47 +76,53 @@ function optionsFor(box, fine, onCursor) {
     ],
     series: [
       {},
-      { ...line("--clicks", []), fill: fade },
+      { ...line("--before", [6, 4]), width: 1.25, points: { show: false } },
       line("--users", []),
-      { ...line("--clicks", [2, 5]), fill: fade },
-      line("--users", [2, 5]),
+      { ...line("--clicks", []), fill: fade },
+      line("--users-open", []),
+      line("--clicks-open", []),
+      line("--users-open", [2, 5]),
+      line("--clicks-open", [2, 5]),
     ],
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },
   };
 }
 
-/** Where an arrow key moves the reader from minute `index` of `length`; null for other keys. */
+/** Where an arrow key moves the reader from bucket `index` of `length`; null for other keys. */
 function moved(/** @type {string} */ key, /** @type {number} */ index, /** @type {number} */ length) {
   /** @type {Record<string, number>} */
-  const steps = { ArrowLeft: -1, ArrowRight: 1, PageDown: -PAGE_MINUTES, PageUp: PAGE_MINUTES };
+  const steps = { ArrowLeft: -1, ArrowRight: 1, PageDown: -PAGE_BUCKETS, PageUp: PAGE_BUCKETS };
   const step = key === "Home" ? -length : key === "End" ? length : steps[key];
   return step === undefined ? null : Math.min(length - 1, Math.max(0, index + step));
 }
 
 /**
- * Keeps a plot in `box`, drawn anew when the theme or the pen changes, and tells which minute the cursor is on.
+ * Keeps a plot in `box`, drawn anew when the theme or the pen changes, and tells which bucket the cursor is on.
  * @param {{ current: HTMLElement | null }} box
- * @param {Minute[]} minutes
+ * @param {Bucket[]} buckets
  * @param {number} nowMs
- * @param {(minute: Minute | null) => void} onRead
+ * @param {Scale} scale
+ * @param {(bucket: Bucket | null) => void} onRead
  * @returns {{ current: uPlot | null }}
  */
-function usePlot(box, minutes, nowMs, onRead) {
+function usePlot(box, buckets, nowMs, scale, onRead) {
   const plot = useRef(/** @type {uPlot | null} */ (null));
-  const latest = useRef({ minutes, nowMs, onRead });
-  latest.current = { minutes, nowMs, onRead };
-  const fine = minutes.length > FINE_ABOVE_MINUTES;
+  const latest = useRef({ buckets, nowMs, onRead });
+  latest.current = { buckets, nowMs, onRead };
+  const pen = buckets.length > FINE_ABOVE ? "fine" : buckets.length > POINTS_UP_TO ? "line" : "points";
 
   useLayoutEffect(() => {
     const element = box.current;
     if (element === null) return undefined;
     function onCursor(/** @type {number | null} */ index) {
-      latest.current.onRead(index === null ? null : (latest.current.minutes[index] ?? null));
+      latest.current.onRead(index === null ? null : (latest.current.buckets[index] ?? null));
     }
     function draw() {
       plot.current?.destroy();
-      const { minutes: drawn, nowMs: atMs } = latest.current;
-      if (element) plot.current = new uPlot(optionsFor(element, fine, onCursor), columnsOf(drawn, atMs), element);
+      const { buckets: drawn, nowMs: atMs } = latest.current;
+      if (element === null) return;
+      const options = optionsFor(element, drawn.length, scale, onCursor);
+      plot.current = new uPlot(options, columnsOf(drawn, atMs), element);
     }
     draw();
     const size = new ResizeObserver(() =>
@@ -124,45 +136,51 @@ function usePlot(box, minutes, nowMs, onRead) {
       theme.removeEventListener("change", draw);
       plot.current?.destroy();
     };
-  }, [fine]);
-  useEffect(() => plot.current?.setData(columnsOf(minutes, nowMs)), [minutes]);
+  }, [pen, scale.zone]);
+  useEffect(() => plot.current?.setData(columnsOf(buckets, nowMs)), [buckets]);
   return plot;
 }
 
 /**
- * Draws clicks and unique users by minute. Can be focused and read minute by minute with the arrow keys: it is a slider
- * to assistive technology, whose value is the minute with its numbers.
- * @param {{ minutes: Minute[], nowMs: number, label: string, onRead: (minute: Minute | null) => void }} props
+ * Draws clicks and unique users by bucket. Can be focused and read bucket by bucket with the arrow keys: it is a slider
+ * to assistive technology, whose value is the bucket with its numbers.
+ * @param {{
+ *   buckets: Bucket[], nowMs: number, scale: Scale, label: string, onRead: (bucket: Bucket | null) => void,
+ * }} props
  */
-export function Chart({ minutes, nowMs, label, onRead }) {
+export function Chart({ buckets, nowMs, scale, label, onRead }) {
   const box = useRef(/** @type {HTMLDivElement | null} */ (null));
   const [readMs, setReadMs] = useState(/** @type {number | null} */ (null));
-  const plot = usePlot(box, minutes, nowMs, (minute) => {
-    setReadMs(minute?.startMs ?? null);
-    onRead(minute);
+  // Beside the state, because a key may be pressed between a draw and its effects.
+  const reading = useRef(/** @type {number | null} */ (null));
+  const plot = usePlot(box, buckets, nowMs, scale, (bucket) => {
+    reading.current = bucket?.startMs ?? null;
+    setReadMs(reading.current);
+    onRead(bucket);
   });
-  const found = readMs === null ? -1 : minutes.findIndex((minute) => minute.startMs === readMs);
-  const at = found < 0 ? minutes.length - 1 : found;
+  const found = readMs === null ? -1 : buckets.findIndex((bucket) => bucket.startMs === readMs);
+  const at = found < 0 ? buckets.length - 1 : found;
 
   function show(/** @type {number | null} */ index) {
-    const minute = index === null ? undefined : minutes[index];
+    const bucket = index === null ? undefined : buckets[index];
     // uPlot takes a place off the canvas as "no cursor".
-    const left = (minute && plot.current?.valToPos(minute.startMs / 1000, "x")) ?? -10;
-    plot.current?.setCursor({ left, top: minute ? 0 : -10 });
+    const left = (bucket && plot.current?.valToPos(bucket.startMs / 1000, "x")) ?? -10;
+    plot.current?.setCursor({ left, top: bucket ? 0 : -10 });
   }
   useEffect(() => {
-    // A new minute moves all others to the left; who reads one with the keys stays on it.
-    if (found >= 0 && document.activeElement === box.current) show(found);
-  }, [minutes]);
+    // A new bucket moves all others to the left; who reads one with the keys stays on it.
+    const index = buckets.findIndex((one) => one.startMs === reading.current);
+    if (index >= 0 && document.activeElement === box.current) show(index);
+  }, [buckets]);
   function onKeyDown(/** @type {KeyboardEvent} */ event) {
-    const to = moved(event.key, at, minutes.length);
+    const to = moved(event.key, at, buckets.length);
     if (to === null) return;
     event.preventDefault();
     show(to);
   }
 
-  const minute = minutes[at];
-  const numbers = minute && `${count(minute.clicks)} clicks, ${count(minute.users)} unique users`;
+  const bucket = buckets[at];
+  const numbers = bucket && `${count(bucket.clicks)} clicks, ${count(bucket.users)} unique users`;
   return html`
     <div
       class="chart"
@@ -171,9 +189,9 @@ export function Chart({ minutes, nowMs, label, onRead }) {
       tabindex="0"
       aria-label=${label}
       aria-valuemin="0"
-      aria-valuemax=${Math.max(0, minutes.length - 1)}
+      aria-valuemax=${Math.max(0, buckets.length - 1)}
       aria-valuenow=${Math.max(0, at)}
-      aria-valuetext=${minute && `${timeOfDay(minute.startMs)}: ${numbers}`}
+      aria-valuetext=${bucket && `${bucketName(bucket.startMs, scale.grain, scale.zone)}: ${numbers}`}
       onKeyDown=${onKeyDown}
       onBlur=${() => show(null)}
     ></div>

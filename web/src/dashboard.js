@@ -1,62 +1,19 @@
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
-import { Activity } from "./activity.js";
-import { AdCard } from "./adcard.js";
 import { useAddress } from "./address.js";
 import { isPassing, RefusedError } from "./api.js";
 import { useAd, useCatalog } from "./catalog.js";
-import { KeyHelp, RangePresets } from "./controls.js";
+import { KeyHelp, step } from "./controls.js";
 import { Freshness } from "./freshness.js";
 import { html } from "./html.js";
+import { useIdentity } from "./identity.js";
 import { useLetters } from "./letters.js";
-import { AdPicker } from "./picker.js";
-import { usePoll } from "./poll.js";
-import { QualityPanel } from "./quality.js";
-import { RANGES, rangeOf } from "./ranges.js";
-import { isRunning, minutesOf } from "./series.js";
-import { Totals } from "./totals.js";
+import { useNumbers } from "./numbers.js";
+import { Operations } from "./operations.js";
+import { Overview } from "./overview.js";
+import { RANGES } from "./ranges.js";
 import { Wordmark } from "./wordmark.js";
 
-/** @typedef {import("./api.js").Api} Api */
-/** @typedef {import("./types.js").Ad} Ad */
-/** @typedef {import("./types.js").Metrics} Metrics */
-/** @typedef {import("./types.js").Quality} Quality */
-
-const CHOICE_EVERY_MS = 3_000;
-const QUALITY_EVERY_MS = 2_000;
-
-/**
- * Polls for the ad to begin with: the most clicked one of the last hour, else the first one; "" where there are no ads.
- * @param {Api} api
- * @param {boolean} wanted
- */
-function useFirstAd(api, wanted) {
-  const ask = async (/** @type {AbortSignal} */ signal) => {
-    try {
-      /** @type {import("./types.js").Top} */
-      const { top } = await api.getRange("/v1/top", { by: "clicks", of: "ads", limit: 1 }, rangeOf("1h"), signal);
-      if (top[0]) return top[0].ad_id;
-    } catch (error) {
-      if (!(error instanceof RefusedError) || error.status !== 404) throw error;
-    }
-    /** @type {import("./types.js").AdsPage} */
-    const { ads } = await api.get("/v1/ads", { limit: 1 }, signal);
-    return ads[0]?.ad_id ?? "";
-  };
-  return usePoll(wanted ? ask : null, CHOICE_EVERY_MS, ["first ad"]);
-}
-
-/**
- * Gives what is new, and until it comes the last that was known of the same ad: another range shall not blank the page.
- * @template T
- * @param {string} adId
- * @param {T | null} data
- * @returns {T | null}
- */
-function useKept(adId, data) {
-  const kept = useRef(/** @type {{ adId: string, data: T | null }} */ ({ adId, data: null }));
-  if (kept.current.adId !== adId || data !== null) kept.current = { adId, data };
-  return kept.current.data;
-}
+/** @typedef {import("./types.js").Place} Place */
 
 /**
  * Signs out when the key is refused.
@@ -70,25 +27,6 @@ function useSignOutWhenRefused(errors, onSignOut) {
   }, [refused, onSignOut]);
 }
 
-/**
- * Polls what the page shows of one ad.
- * @param {Api} api
- * @param {string} adId
- * @param {import("./ranges.js").Range} range
- */
-function useNumbers(api, adId, range) {
-  const askMetrics = (/** @type {AbortSignal} */ signal) =>
-    api.getRange("/metrics", { ad_id: adId, granularity: "minute" }, range, signal);
-  const askQuality = (/** @type {AbortSignal} */ signal) =>
-    api.getRange("/v1/quality", { ad_id: adId }, range, signal);
-  /** @type {import("./types.js").Polled<Metrics>} */
-  const metrics = usePoll(adId ? askMetrics : null, range.everyMs, [adId, range.id]);
-  /** @type {import("./types.js").Polled<Quality>} */
-  const quality = usePoll(adId ? askQuality : null, QUALITY_EVERY_MS, [adId, range.id]);
-  const known = useKept(adId, metrics.data);
-  return { metrics, quality, known, knownQuality: useKept(adId, quality.data) };
-}
-
 /** Says once, in place of nothing, that answers are missing. @param {{ error: Error | null }} props */
 function Trouble({ error }) {
   const shown = error !== null && isPassing(error);
@@ -100,16 +38,19 @@ function Trouble({ error }) {
 }
 
 /**
- * What the letter keys do: a range, table or chart, the search for an ad.
- * @param {import("./types.js").Place} place
- * @param {(change: Partial<import("./types.js").Place>) => void} go
+ * What the letter keys do: a range, its neighbours, table or chart, the search for an ad.
+ * @param {Place} place
+ * @param {import("./types.js").Range} range
+ * @param {() => number} nowMs
+ * @param {(change: Partial<Place>) => void} go
  * @param {{ current: HTMLInputElement | null }} search
  */
-function useDashboardLetters(place, go, search) {
+function useDashboardLetters(place, range, nowMs, go, search) {
   const onLetter = useCallback(
     (/** @type {string} */ letter) => {
       const preset = RANGES.find((one) => one.letter === letter);
       if (preset) go({ range: preset.id });
+      else if (letter === "j" || letter === "k") go(step(range, nowMs(), letter === "j" ? -1 : 1) ?? {});
       else if (letter === "t") go({ view: place.view === "table" ? "chart" : "table" });
       else if (letter === "/") {
         search.current?.focus();
@@ -117,69 +58,67 @@ function useDashboardLetters(place, go, search) {
       } else return false;
       return true;
     },
-    [go, place.view],
+    [go, place],
   );
   return useLetters(onLetter);
 }
 
+/** Between the numbers and, for an admin, the operator's view. @param {{ place: Place, go: any }} props */
+function Pages({ place, go }) {
+  const link = (/** @type {Place["page"]} */ page, /** @type {string} */ label) => html`
+    <button type="button" aria-current=${place.page === page ? "page" : undefined} onClick=${() => go({ page, hour: "" })}>
+      ${label}
+    </button>
+  `;
+  return html`<nav class="pages" aria-label="Pages">${link("clicks", "Clicks")} ${link("operations", "Operations")}</nav>`;
+}
+
 /**
- * One ad's numbers, moving.
- * @param {{ api: Api, onSignOut: (why: string) => void }} props
+ * The page of whoever signed in.
+ * @param {{ api: import("./api.js").Api, onSignOut: (why: string) => void }} props
  */
 export function Dashboard({ api, onSignOut }) {
-  const [place, go] = useAddress();
-  const range = rangeOf(place.range);
+  const [address, go] = useAddress();
+  const identity = useIdentity(api);
+  /** @type {Place} */
+  const place = useMemo(
+    // An advertiser who follows an operator's link sees the numbers.
+    () => (identity?.admin === false ? { ...address, page: "clicks" } : address),
+    [address, identity],
+  );
   const catalog = useCatalog(api);
   const ad = useAd(api, catalog, place.ad);
-  const first = useFirstAd(api, place.ad === "");
-  const { metrics, quality, known, knownQuality } = useNumbers(api, place.ad, range);
-  useSignOutWhenRefused([first.error, metrics.error, quality.error], onSignOut);
+  const numbers = useNumbers(api, place);
+  const { metrics, known } = numbers;
+  useSignOutWhenRefused([metrics.error, numbers.quality.error], onSignOut);
   const search = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const [letters, setLetters] = useDashboardLetters(place, go, search);
+  const nowMs = useCallback(() => api.nowMs(), [api]);
+  const [letters, setLetters] = useDashboardLetters(place, numbers.range, nowMs, go, search);
+  const operating = place.page === "operations" && identity?.admin === true;
 
-  useEffect(() => {
-    if (place.ad === "" && first.data) go({ ad: first.data }, "replace");
-  }, [place.ad, first.data, go]);
-  const title = ad?.name || place.ad;
+  const title = operating ? "Operations" : ad?.name || place.ad;
   useEffect(() => {
     document.title = title ? `${title} · adtally` : "adtally";
   }, [title]);
 
-  const minutes = useMemo(() => (known ? minutesOf(known) : null), [known]);
-  const lastMinute = minutes?.findLast((minute) => !isRunning(minute, api.nowMs()))?.clicks ?? null;
-  const error = metrics.error ?? first.error;
-  const noAds = place.ad === "" && first.data === "";
-  const pending = !noAds && (error === null || isPassing(error));
-  const goTo = (/** @type {"ad" | "range" | "view"} */ what) => (/** @type {string} */ value) => go({ [what]: value });
+  const pending = metrics.error === null || isPassing(metrics.error);
+  const loading = pending && known === null;
+  const overview = { api, place, go, identity, catalog, ad, numbers, search, letters };
   return html`
     <header class="top">
       <${Wordmark} />
-      <${Freshness}
-        asOf=${known?.as_of ?? null} error=${error} loading=${pending && known === null} nowMs=${() => api.nowMs()}
-      />
+      ${identity?.admin && html`<${Pages} place=${place} go=${go} />`}
+      ${operating
+        ? html`<p class="freshness"></p>`
+        : html`<${Freshness} asOf=${known?.as_of ?? null} error=${metrics.error} loading=${loading} nowMs=${nowMs} />`}
       <button type="button" class="plain" onClick=${() => onSignOut("")}>Sign out</button>
     </header>
     <main>
-      <h1 class="unseen">Clicks of ${title || "an ad"}</h1>
-      <div class="toolbar">
-        <${AdPicker} catalog=${catalog} chosen=${{ id: place.ad, title }} inputRef=${search} onChoose=${goTo("ad")} />
-        <${RangePresets} range=${range.id} letters=${letters} onRange=${goTo("range")} />
-      </div>
-      <${Totals}
-        totals=${known?.totals ?? null} lastMinute=${lastMinute} pending=${pending} subject=${`${title}, ${range.long}`}
-      />
-      <${Activity}
-        api=${api} adId=${place.ad} minutes=${minutes} finalThrough=${known?.final_through ?? null}
-        received=${knownQuality?.received ?? 0} error=${error}
-        noAds=${noAds} stale=${known !== null && metrics.data === null} rangeText=${range.long}
-        view=${place.view} onView=${goTo("view")}
-      />
-      <div class="pair">
-        <${QualityPanel} quality=${knownQuality} missing=${quality.error !== null && !isPassing(quality.error)} />
-        <${AdCard} adId=${place.ad} ad=${ad} />
-      </div>
+      ${operating
+        ? html`<${Operations} api=${api} place=${place} go=${go} onSignOut=${onSignOut} />`
+        : html`<${Overview} ...${overview} />`}
     </main>
-    <footer><${KeyHelp} letters=${letters} onLetters=${setLetters} /></footer>
-    <${Trouble} error=${error} />
+    <footer>${useMemo(() => html`<${KeyHelp} letters=${letters} onLetters=${setLetters} />`, [letters])}</footer>
+    <${Trouble} error=${metrics.error} />
   `;
 }

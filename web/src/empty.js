@@ -38,7 +38,7 @@ export function NoClicks({ api, adId, rangeText }) {
   const command = `curl -i -A Mozilla/5.0 ${quoted(`${clickUrl}/click?${query}`)}`;
   return html`
     <div class="empty">
-      <h2>No clicks in the ${rangeText}</h2>
+      <h2>No clicks ${rangeText}</h2>
       <p>Make one, and it shows here within seconds:</p>
       <${Command} command=${command} />
     </div>

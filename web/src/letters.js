@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 const ITEM = "adtally.letters";
 
@@ -9,11 +9,11 @@ const ITEM = "adtally.letters";
  * @returns {[boolean, (on: boolean) => void]}
  */
 export function useLetters(onLetter) {
-  const [on, setOn] = useState(wanted);
-  useEffect(() => {
+  const [on, setOn] = useState(() => localStorage.getItem(ITEM) !== "off");
+  // Before the next key can be pressed.
+  useLayoutEffect(() => {
+    if (!on) return undefined;
     function onKeyDown(/** @type {KeyboardEvent} */ event) {
-      // Asked when the key comes: a render later would be a key too late.
-      if (!wanted()) return;
       const inField = event.target instanceof Element && event.target.closest("input, textarea, select");
       const isCheckbox = event.target instanceof HTMLInputElement && event.target.type === "checkbox";
       if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || (inField && !isCheckbox)) return;
@@ -21,16 +21,12 @@ export function useLetters(onLetter) {
     }
     addEventListener("keydown", onKeyDown);
     return () => removeEventListener("keydown", onKeyDown);
-  }, [onLetter]);
+  }, [on, onLetter]);
   return [
     on,
-    (/** @type {boolean} */ next) => {
-      localStorage.setItem(ITEM, next ? "on" : "off");
-      setOn(next);
+    (/** @type {boolean} */ wanted) => {
+      localStorage.setItem(ITEM, wanted ? "on" : "off");
+      setOn(wanted);
     },
   ];
-}
-
-function wanted() {
-  return localStorage.getItem(ITEM) !== "off";
 }

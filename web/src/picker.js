@@ -119,7 +119,7 @@ export function AdPicker({ catalog, chosen, onChoose, inputRef }) {
           aria-expanded=${open ? "true" : "false"}
           aria-controls="ad-list"
           aria-activedescendant=${open && choices[active] ? `ad-option-${active}` : undefined}
-          placeholder=${open ? "Search by name, id or campaign" : "Choose an ad"}
+          placeholder=${open ? "Search by name, id or campaign" : "All ads"}
           value=${typed ?? chosen.title}
           onClick=${() => !open && show("")}
           onInput=${(/** @type {any} */ event) => show(event.target.value)}

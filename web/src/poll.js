@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { isPassing, RefusedError } from "./api.js";
 
 /** @template T @typedef {import("./types.js").Polled<T>} Polled */
@@ -19,13 +19,13 @@ function backoffMs(failures, error) {
 }
 
 /**
- * Repeats `ask`, each time `everyMs` after the last answer: requests never overlap. Waits while the tab is hidden,
+ * Repeats `ask`, each time `everyMs()` after the last answer: requests never overlap. Waits while the tab is hidden,
  * backs off while errors pass, stops at an error that does not.
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} ask
- * @param {number} everyMs
+ * @param {() => number} everyMs
  * @param {(polled: Polled<T>) => void} tell
- * @returns {() => void} ends it
+ * @returns {{ end: () => void, now: () => void }} `now` asks at once, or after the answer that is on its way
  */
 export function startPolling(ask, everyMs, tell) {
   const ending = new AbortController();
@@ -35,15 +35,17 @@ export function startPolling(ask, everyMs, tell) {
   let failures = 0;
   let timer = 0;
   let asking = false;
+  let again = false;
 
   async function turn() {
-    clearTimeout(timer);
     if (asking || signal.aborted || document.hidden) return;
+    clearTimeout(timer);
     asking = true;
+    again = false;
     try {
       data = await ask(signal);
       failures = 0;
-      if (!signal.aborted) after(everyMs, null, 0);
+      if (!signal.aborted) after(everyMs(), null, 0);
     } catch (error) {
       if (signal.aborted || !(error instanceof Error)) return;
       failures += 1;
@@ -52,6 +54,7 @@ export function startPolling(ask, everyMs, tell) {
     } finally {
       asking = false;
     }
+    if (again && failures === 0) turn();
   }
 
   function after(/** @type {number} */ waitMs, /** @type {Error | null} */ error, /** @type {number} */ retryMs) {
@@ -62,9 +65,15 @@ export function startPolling(ask, everyMs, tell) {
   document.addEventListener("visibilitychange", turn, { signal });
   addEventListener("online", turn, { signal });
   turn();
-  return () => {
-    ending.abort();
-    clearTimeout(timer);
+  return {
+    end() {
+      ending.abort();
+      clearTimeout(timer);
+    },
+    now() {
+      again = asking;
+      if (failures === 0) turn();
+    },
   };
 }
 
@@ -74,17 +83,33 @@ export function startPolling(ask, everyMs, tell) {
  * @param {((signal: AbortSignal) => Promise<T>) | null} ask null asks nothing
  * @param {number} everyMs
  * @param {unknown[]} inputs
+ * @param {number} [ticks] asks at once whenever it rises
  * @returns {Polled<T>}
  */
-export function usePoll(ask, everyMs, inputs) {
+export function usePoll(ask, everyMs, inputs, ticks = 0) {
   const nothing = { data: null, error: null, retryMs: 0 };
   const identity = JSON.stringify(inputs);
   /** @type {{ identity: string, polled: Polled<T> }} */
   const unasked = { identity, polled: nothing };
   const [answer, setAnswer] = useState(unasked);
+  const polling = useRef(/** @type {ReturnType<typeof startPolling> | null} */ (null));
+  const latest = useRef({ ask, everyMs });
+  latest.current = { ask, everyMs };
   useEffect(() => {
     if (ask === null) return undefined;
-    return startPolling(ask, everyMs, (polled) => setAnswer({ identity, polled }));
+    const started = startPolling(
+      (signal) => (latest.current.ask ?? ask)(signal),
+      () => latest.current.everyMs,
+      (polled) => setAnswer({ identity, polled }),
+    );
+    polling.current = started;
+    return () => {
+      started.end();
+      polling.current = null;
+    };
   }, [identity, ask === null]);
+  useEffect(() => {
+    if (ticks > 0) polling.current?.now();
+  }, [ticks]);
   return answer.identity === identity ? answer.polled : nothing;
 }

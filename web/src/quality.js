@@ -38,7 +38,7 @@ function Bar({ lines, received }) {
 }
 
 /**
- * What became of every request for the ad: received = counted + duplicates + invalid.
+ * What became of every request that the filter lets through: received = counted + duplicates + invalid.
  * @param {{ quality: Quality | null, missing: boolean }} props `missing`: the server could not say
  */
 export function QualityPanel({ quality, missing }) {

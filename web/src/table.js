@@ -1,31 +1,40 @@
-import { count, dayAndTime } from "./format.js";
+import { bucketName, count, dayAndTime } from "./format.js";
 import { html } from "./html.js";
 import { isRunning } from "./series.js";
 
-/** @typedef {import("./types.js").Minute} Minute */
-
 /**
- * The chart's numbers as a table, newest minute first.
- * @param {{ minutes: Minute[], nowMs: number, label: string }} props
+ * The chart's numbers as a table, newest first.
+ * @param {{
+ *   buckets: import("./types.js").Bucket[], nowMs: number, scale: import("./chart.js").Scale, label: string,
+ * }} props
  */
-export function MinuteTable({ minutes, nowMs, label }) {
+export function BucketTable({ buckets, nowMs, scale, label }) {
+  const compared = buckets.some((bucket) => bucket.before !== null);
+  const name = (/** @type {number} */ ms) =>
+    scale.grain === "minute" ? dayAndTime(ms, scale.zone) : bucketName(ms, scale.grain, scale.zone);
   return html`
     <div class="table-scroll" role="region" tabindex="0" aria-label=${label}>
       <table>
         <thead>
-          <tr><th scope="col">Minute</th><th scope="col">Clicks</th><th scope="col">Unique users</th></tr>
+          <tr>
+            <th scope="col">${scale.grain[0]?.toUpperCase()}${scale.grain.slice(1)}</th>
+            <th scope="col">Clicks</th>
+            <th scope="col">Unique users</th>
+            ${compared && html`<th scope="col">Clicks before</th>`}
+          </tr>
         </thead>
         <tbody>
-          ${minutes.toReversed().map(
-            (minute) => html`
-              <tr key=${minute.startMs}>
+          ${buckets.toReversed().map(
+            (bucket) => html`
+              <tr key=${bucket.startMs}>
                 <th scope="row">
-                  ${dayAndTime(minute.startMs)}
-                  ${" "}${isRunning(minute, nowMs) && html`<span class="badge">running</span>`}
-                  ${minute.final && html`<span class="badge">final</span>`}
+                  ${name(bucket.startMs)}
+                  ${" "}${isRunning(bucket, nowMs) && html`<span class="badge">running</span>`}
+                  ${bucket.final && html`<span class="badge">final</span>`}
                 </th>
-                <td>${count(minute.clicks)}</td>
-                <td>${count(minute.users)}</td>
+                <td>${count(bucket.clicks)}</td>
+                <td>${count(bucket.users)}</td>
+                ${compared && html`<td>${bucket.before === null ? "–" : count(bucket.before)}</td>`}
               </tr>
             `,
           )}

@@ -15,7 +15,7 @@ export interface AdsPage {
   next: string | null;
 }
 
-export interface Bucket {
+export interface BucketAnswer {
   timestamp: string;
   clicks: number;
   unique_users: number;
@@ -25,12 +25,23 @@ export interface Bucket {
 }
 
 export interface Metrics {
-  metrics: Bucket[];
+  /** Of one ad. */
+  metrics?: BucketAnswer[];
+  /** Of a filter. */
+  series?: BucketAnswer[];
   totals: { clicks: number; unique_users: number };
   /** null until the first count. */
   as_of: string | null;
   /** Everything before was counted again and is final; null until the first hour is. */
   final_through: string | null;
+}
+
+export interface Comparison {
+  current: { clicks: number; unique_users: number };
+  previous: { start: string; end: string; clicks: number; unique_users: number };
+  /** Shares, 0.12 for 12 % more; null where the earlier number is 0. */
+  change: { clicks: number | null; unique_users: number | null };
+  series: { timestamp: string; previous_clicks: number; previous_unique_users: number }[];
 }
 
 export interface Quality {
@@ -40,27 +51,64 @@ export interface Quality {
   invalid: Record<string, number>;
 }
 
-export interface Top {
-  top: { ad_id: string; clicks: number; unique_users: number }[];
+export type Thing = "ads" | "campaigns" | "devices" | "advertisers";
+
+export interface TopRow {
+  ad_id?: string;
+  campaign_id?: string;
+  device?: string;
+  advertiser_id?: string;
+  clicks: number;
+  unique_users: number;
+}
+
+/** Who has signed in. */
+export interface Identity {
+  admin: boolean;
+  advertiser_id: string | null;
 }
 
 export type View = "chart" | "table";
+export type Grain = "minute" | "hour" | "day" | "week" | "month";
 
 /** What the address says. */
 export interface Place {
-  /** Empty means: not chosen yet. */
+  page: "clicks" | "operations";
+  /** The hour whose recount is shown. */
+  hour: string;
+  /** Filters; empty means all. */
+  advertiser: string;
+  campaign: string;
   ad: string;
+  device: string;
   range: string;
+  /** Dates or instants of a range that is not a preset. */
+  from: string;
+  to: string;
+  zone: string;
+  /** Empty means: as the range wants it. */
+  grain: Grain | "";
   view: View;
 }
 
-/** A minute as it is drawn: `startMs` in epoch milliseconds. */
-export interface Minute {
+/** A range before it is known what time it is. */
+export interface Range {
+  id: string;
+  from: string;
+  to: string;
+  zone: string;
+}
+
+/** A bucket as it is drawn: times in epoch milliseconds. */
+export interface Bucket {
   startMs: number;
+  endMs: number;
   clicks: number;
   users: number;
   /** Counted again from the raw events: it changes no more, but for a correction. */
   final: boolean;
+  /** Clicks of the same bucket one period earlier; null where that is not known. */
+  before: number | null;
 }
 
 /** What a poll has brought so far; `retryMs` is how long it waits before it tries again. */
@@ -68,4 +116,46 @@ export interface Polled<T> {
   data: T | null;
   error: Error | null;
   retryMs: number;
+}
+
+/** A part's health; `reason` says what is wrong. */
+export interface Part {
+  healthy: boolean;
+  reason: string | null;
+}
+
+export interface Status {
+  version: string;
+  lag_ms: number | null;
+  store: Part;
+  registry: Part;
+  ledger: Part;
+  hours: { final_through: string | null; open: number; damaged: number; missing: number } | null;
+  archiver: { lag_ms: number; positions: Record<string, string> } | null;
+  reconciler: { failed: string | null; failures: string[]; waits: string } | null;
+  not_ready: string[];
+}
+
+/** What was found about one hour at one time. */
+export interface LedgerLine {
+  hour: string;
+  state: "open" | "final" | "damaged" | "frozen";
+  revision: number;
+  live: number;
+  final: number;
+  keys_differed: number;
+  difference: number;
+  received: number;
+  duplicates: number;
+  late: number;
+  missing: number;
+  engine: string;
+  duration_ms: number;
+  note: string;
+}
+
+export interface HourHistory {
+  lines: LedgerLine[];
+  changed: { ad_id: string; minute: string; device: string; outcome: string; old: number; new: number }[];
+  next: number | null;
 }

@@ -1,0 +1,62 @@
+"""What an operator sees: health, the ledger, dead letters."""
+
+import pytest
+from playwright.sync_api import expect
+
+from browser.conftest import OpenVisit
+from browser.fake_api import FakeApi
+from browser.test_accessibility import findings
+from browser.visit import Visit
+
+
+def test_an_admin_finds_the_operators_view_and_a_part_that_is_ill_is_named(fake: FakeApi, visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="Operations").click()
+    store = page.locator(".health li", has_text="Store")
+    expect(store).to_contain_text("Well")
+    fake.operator.broken = "the store does not open: disk full"
+    expect(store).to_contain_text("Needs attention")
+    expect(store).to_contain_text("disk full")
+    expect(page.locator(".letters .large")).to_have_text("3")
+    page.go_back()
+    expect(page.get_by_role("slider")).to_be_visible()
+
+
+def test_an_hour_of_the_ledger_shows_live_against_final_and_what_changed(visit: Visit) -> None:
+    page = visit.open("?page=operations")
+    rows = page.locator(".ledger tbody tr")
+    expect(rows).to_have_count(25)
+    rows.nth(1).get_by_role("button").click()
+    panel = page.locator(".hour")
+    expect(panel).to_contain_text("(+3)")
+    expect(panel).to_contain_text("final, revision 2")
+    expect(panel.locator("tbody tr")).to_have_count(2)
+    assert "hour=" in page.url
+    page.reload()
+    expect(panel).to_contain_text("(+3)")
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_have_count(0)
+
+
+def test_an_advertiser_has_no_operators_view_whatever_the_address_says(fake: FakeApi, visit: Visit) -> None:
+    fake.admin = False
+    page = visit.open("?page=operations")
+    expect(page.get_by_role("heading", name="Clicks of all ads")).to_be_attached()
+    expect(page.get_by_role("slider")).to_be_visible()
+    assert "/v1/status" not in fake.asked
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_in_the_operators_view(visits: OpenVisit, dark: bool) -> None:
+    page = visits(dark=dark, bypass_csp=True).open("?page=operations")
+    page.locator(".ledger tbody button").nth(1).click()
+    expect(page.locator(".hour tbody tr")).to_have_count(2)
+    expect(page.locator(".letters .large")).to_have_text("3")
+    assert findings(page) == []
+
+
+def test_a_phone_shows_the_operators_view_without_scrolling_sideways(visits: OpenVisit) -> None:
+    page = visits(phone=True).open("?page=operations")
+    page.locator(".ledger tbody button").nth(1).click()
+    expect(page.locator(".hour tbody tr")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
