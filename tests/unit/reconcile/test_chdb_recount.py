@@ -151,7 +151,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_flipped_bit_is_named_or_changes_nothing(
+def test_a_flipped_bit_never_changes_a_number(
     recounter: ChdbRecounter, tmp_path: Path, folder: Callable[[], str], seed: int
 ) -> None:
     rnd = random.Random(seed)
@@ -162,8 +162,9 @@ def test_a_flipped_bit_is_named_or_changes_nothing(
     expected = recounter.recount(asked)
     cells = read_cells(expected.files)
     footer = int.from_bytes(right[-8:-4], "little") + 8
-    found: dict[str, int] = {"named": 0, "misnamed": 0, "the same": 0}
-    for number in range(100):
+    # Refused: libraries die of some flipped bits in a footer. The hour stays due, and nothing is counted.
+    found: dict[str, int] = {"named": 0, "misnamed": 0, "refused": 0, "the same": 0}
+    for number in range(40):
         # Pages have checksums, and footers have none.
         place = len(right) - 1 - rnd.randrange(footer) if number % 2 else rnd.randrange(len(right))
         changed = bytearray(right)
@@ -173,12 +174,15 @@ def test_a_flipped_bit_is_named_or_changes_nothing(
             counted = recounter.recount(job([str(path)], folder()))
         except LakeDamagedError as error:
             found["named" if error.file == str(path) else "misnamed"] += 1
+        except RecountError:
+            found["refused"] += 1
         else:
             assert (read_cells(counted.files), counted.hours) == (cells, expected.hours), f"byte {place}"
             found["the same"] += 1
     print(found)
     assert found["misnamed"] == 0
-    assert min(found["named"], found["the same"]) > 10
+    assert min(found["named"], found["the same"]) > 4
+    assert found["refused"] <= 2
 
 
 def test_a_folder_that_chdb_would_take_for_a_pattern_is_refused(recounter: ChdbRecounter, tmp_path: Path) -> None:
