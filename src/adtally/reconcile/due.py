@@ -1,11 +1,12 @@
 """Finds the hours that are to be recounted, from the lake and the ledger alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from adtally.eventlog.port import IMPORT_PREFIX
+from adtally.lake.port import LakeFile
 from adtally.ledger.port import HourLine, Ledger, Rules
 from adtally.reconcile.publication import NO_EVENTS, Publication
 from adtally.reconcile.worklist import DueHour, Hours, is_due
@@ -30,6 +31,10 @@ class Finder:
     def hour(self, hour_ms: int) -> DueHour:
         """Give one hour, due or not."""
         return self._hours.hour(hour_ms, self._rules, self._lines.get(hour_ms))
+
+    def files(self, hour_ms: int) -> Sequence[LakeFile]:
+        """Give an hour's files as this pass has seen them. Raises LakeError."""
+        return self._hours.files(hour_ms)
 
     def due(self, end_ms: int) -> list[int]:
         """Give the hours before `end_ms` whose files or known losses are not those that the ledger's line is about."""

@@ -1,6 +1,6 @@
 """Keeps the lake in order: finished hours in few files, and raw events no longer than they are wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ from adtally.config import LakeConfig
 from adtally.errors import LakeDamagedError, LakeFileGoneError
 from adtally.faultpoint import reach
 from adtally.lake.compaction import COMPACTED, compact_hour
-from adtally.lake.port import Lake
+from adtally.lake.port import Lake, LakeFile
 from adtally.ledger.port import HourLine, Ledger
 from adtally.telemetry import log
 from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of
@@ -31,16 +31,17 @@ class Housekeeping:
         self._clock = clock
         self._config = config
 
-    def compact(self, lines: Mapping[int, HourLine], now_ms: int) -> int:
+    def compact(self, lines: Mapping[int, HourLine], files_of: Callable[[int], Sequence[LakeFile]], now_ms: int) -> int:
         """Merge the files of final hours; give how many hours were merged. Raises LakeError.
 
+        `files_of` gives an hour's files as the pass has listed them already; what came since is merged by a later one.
         The next pass sees other files, finds the same events in them, and notes that.
         """
         done, begun_s = 0, self._clock.monotonic_s()
         for hour_ms in sorted(lines):
             if lines[hour_ms].state != "final" or hour_ms + HOUR_MS + COMPACT_AFTER_MS > now_ms:
                 continue
-            files = self._lake.files(hour_ms)
+            files = files_of(hour_ms)
             if len(files) < 2 or all(file.name.rpartition("/")[2].startswith(COMPACTED) for file in files):
                 continue
             try:

@@ -37,13 +37,12 @@ class PassReport(msgspec.Struct, frozen=True):
 class Work:
     """One pass: what it is to do, and what it has done."""
 
-    def __init__(self, wanted: Wanted, complete: Completeness, kind: LineKind, again: set[int], now_ms: int) -> None:
+    def __init__(self, wanted: Wanted, complete: Completeness, kind: LineKind, again: set[int]) -> None:
         self.wanted = wanted
         self.complete = complete
         self.kind: LineKind = kind
         self.again = again
         """Hours to be published again even if their numbers are as they were."""
-        self.now_ms = now_ms
         self.lines: list[HourLine] = []
         self.republished: list[int] = []
         self.spans: list[Span] = []

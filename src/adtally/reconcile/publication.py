@@ -1,4 +1,4 @@
-"""Takes one recounted hour from the staging table to the readers, and writes its line."""
+"""Takes recounted hours from the staging table to the readers, and writes their lines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from adtally.clock import Clock
 from adtally.faultpoint import reach
-from adtally.ledger.port import CHANGED_KEYS_MAX, HourLine, HourState, Ledger, LineKind, Manifest
+from adtally.ledger.port import CHANGED_KEYS_MAX, EdgeEvents, HourLine, HourState, Ledger, LineKind, Manifest
 from adtally.olap.port import EVERYONE, AggregateQuery, Differences, Grain, OlapReader, OlapWriter, Source, Span
 from adtally.reconcile.contiguity import missing_numbers
 from adtally.reconcile.port import HourCount
@@ -71,10 +71,8 @@ class Publication:
         if judgement.kind != "damaged":
             return self._prepare(found, now, batch, note)
         damaged = found.line("damaged", NOTHING, now, self._clock.now_ms(), judgement.note)
-        if not now.dry_run and (line is None or not _says_the_same(line, damaged)):
-            # What was known of a counted hour's edges stays: by it one sees what is gone.
-            self._ledger.write(damaged, None if found.counted_before else count.edges)
-        return damaged
+        # What was known of a counted hour's edges stays: by it one sees what is gone.
+        return self._say(line, damaged, None if found.counted_before else count.edges, now.dry_run)
 
     def unreadable(self, hour: DueHour, why: str, dry_run: bool) -> HourLine:
         """Note that an hour's files cannot be read; what was published of it stays."""
@@ -90,10 +88,13 @@ class Publication:
         found = _Found(hour, NO_EVENTS, line, 0, self._previous(hour.hour_ms, line))
         now_ms = self._clock.now_ms()
         now = Pass("hour", "none", now_ms, dry_run, accept_missing=False, compare=False)
-        noted = found.line(state, NOTHING, now, now_ms, why)
-        if not dry_run and (line is None or not _says_the_same(line, noted)):
-            self._ledger.write(noted)
-        return noted
+        return self._say(line, found.line(state, NOTHING, now, now_ms, why), None, dry_run)
+
+    def _say(self, line: HourLine | None, new: HourLine, edges: Sequence[EdgeEvents] | None, dry_run: bool) -> HourLine:
+        """Write a line about an hour that is not published, unless the newest one says the same."""
+        if not dry_run and (line is None or not _says_the_same(line, new)):
+            self._ledger.write(new, edges)
+        return new
 
     def publish(self, batch: Batch) -> None:
         """Put a batch's hours, whose minutes are staged, before the readers, and then say so."""

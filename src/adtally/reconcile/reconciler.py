@@ -83,7 +83,7 @@ class Reconciler:
             found = finder.due(end_ms)
             due |= set(finder.before_import(found) if self._imports(now_ms) else found)
         again = lost | finder.whole_days(due | lost, now_ms - self._config.quarter_hour_days * DAY_MS)
-        work = Work(wanted, complete, "hour", again, now_ms)
+        work = Work(wanted, complete, "hour", again)
         hours = [finder.hour(hour_ms) for hour_ms in sorted(due | again)]
         done = 0
         for group in jobs(hours):
@@ -95,7 +95,7 @@ class Reconciler:
             lines = self._lines()
             work.spans += self._rollups.publish(lines, complete.through_ms)
             self._rollups.retain(lines, now_ms)
-            self._housekeeping.compact(lines, now_ms)
+            self._housekeeping.compact(lines, finder.files, now_ms)
             self._housekeeping.retain(lines, now_ms)
         return work.report()
 
@@ -106,7 +106,7 @@ class Reconciler:
         """
         now_ms = self._parts.clock.now_ms()
         complete = self.completeness(now_ms)
-        work = Work(Wanted(), complete, "second pass", set(), now_ms)
+        work = Work(Wanted(), complete, "second pass", set())
         finder = self._finder(self._lines())
         hours = tuple(finder.hour(hour_ms) for hour_ms in range(day_ms, day_ms + DAY_MS, HOUR_MS))
         self._count(hours, work)
