@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
-.PHONY: setup web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
+.PHONY: setup setup-cluster test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
   chaos check bench clean lock format
 
 setup: .venv/.ready
@@ -27,15 +27,25 @@ setup: .venv/.ready
 # The lock names versions and hashes, for every platform; make lock LOCK_FLAGS=--upgrade takes newer versions.
 lock: .tools/.ready
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --group dev --group build pyproject.toml --output-file requirements.lock $(LOCK_FLAGS)
+	  --group dev --group build --extra cluster pyproject.toml --output-file requirements.lock $(LOCK_FLAGS)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --group servers --extra spark --constraint requirements.lock pyproject.toml \
+	  --output-file deploy/local/requirements.lock $(LOCK_FLAGS)
+
+# Servers that come from PyPI, and the Spark that recounts; other servers are fetched when they are first started.
+setup-cluster: .venv/.cluster-ready
+
+.venv/.cluster-ready: .venv/.ready deploy/local/requirements.lock
+	$(UV) pip install --quiet --python .venv/bin/python --requirements deploy/local/requirements.lock
+	touch $@
 
 format: setup
-	$(RUN)/ruff format src tests bench
-	$(RUN)/ruff check --fix src tests bench
+	$(RUN)/ruff format src tests bench deploy
+	$(RUN)/ruff check --fix src tests bench deploy
 
 check: setup
-	$(RUN)/ruff format --check src tests bench
-	$(RUN)/ruff check src tests bench
+	$(RUN)/ruff format --check src tests bench deploy
+	$(RUN)/ruff check src tests bench deploy
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/mypy
 
@@ -76,6 +86,10 @@ test-system: setup web
 
 test: check test-unit test-contracts test-simulation test-browser test-system
 
+# On the real servers of a cluster, which are fetched and started for it.
+test-cluster: setup-cluster web
+	$(PYTEST) -s --servers tests/contracts
+
 # The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
 chaos: setup web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
@@ -93,4 +107,4 @@ bench: setup web
 
 clean:
 	rm -rf .venv .tools web/node_modules src/adtally/serve/static build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench deploy -name __pycache__ -type d -prune -exec rm -rf {} +

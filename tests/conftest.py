@@ -1,8 +1,12 @@
 """Options of the long hunts; their defaults are what `make test` runs."""
 
 import secrets
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from support.servers import Servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -10,8 +14,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kill-rate", type=float, default=2_000.0, help="clicks per second of the kill test")
     parser.addoption("--seed", type=int, default=None, help="replays a seeded test that printed this seed")
     parser.addoption("--simulations", type=int, default=60, help="how many new seeds the simulation runs")
+    parser.addoption(
+        "--servers", action="store_true", help="runs the tests that need a cluster's servers, and no others"
+    )
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Part the tests that need servers from those that do not: each run says what it left to the other one."""
+    wanted = bool(config.getoption("--servers"))
+    other = [item for item in items if ("servers" in item.keywords) is not wanted]
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in other]
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Give the real servers, each started when it is first asked for."""
+    running = Servers(Path(tmp_path_factory.mktemp("servers")))
+    yield running
+    running.close()
 
 
 @pytest.fixture

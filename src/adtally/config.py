@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, NewType, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,17 @@ ENV_PREFIX: Final = "ADTALLY_"
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Positive = Annotated[int, Meta(ge=1)]
+
+
+Secret = NewType("Secret", str)
+"""A value that is never shown: not by `adtally config`, not in a log."""
+
+
+class RegistryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ads, advertisers and keys."""
+
+    url: Secret = Secret("")
+    """`postgresql+psycopg://user:password@host/database`; empty for a SQLite file in the data folder."""
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +65,16 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The event log."""
 
+    brokers: tuple[str, ...] = ()
+    """Kafka's bootstrap servers, as host:port; empty for segments of SQLite in the data folder."""
+    topic: str = "adtally.clicks"
+    """Holds the clicks; its heartbeats and imports go to topics of their own, whose names begin with this one."""
+    partitions: Positive = 12
+    """Of a topic that is made; a topic that is there keeps its own number."""
+    replicas: Positive = 3
+    """Of a topic that is made; one fewer must be in sync for an append to be durable."""
+    spool_bytes_max: Positive = 8 * 1024**3
+    """Of the edge's own disk, for clicks that the brokers do not take now."""
     segment_bytes: Positive = 64 * 1024 * 1024
     """A segment is closed when it has grown to this."""
     retention_days: Positive = 7
@@ -62,6 +83,11 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The live count."""
 
+    engine: Literal["python", "flink"] = "python"
+    flink_url: str = ""
+    """Flink's SQL gateway."""
+    partitions: tuple[int, ...] = ()
+    """Of the log, that this process counts; empty for all. Each partition has one process that counts it."""
     flush_ms: Positive = 1_000
     poll_ms: Positive = 20
     commit_ms: Positive = 5_000
@@ -79,7 +105,9 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_minute: Positive = 1_200
     """Of one key; above it 429."""
     cache_bytes_max: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
-    """Answers that are kept to be given again; 0 keeps none."""
+    """Answers that are kept to be given again, in this process; 0 keeps none."""
+    cache_url: Secret = Secret("")
+    """`redis://host:port/0` of a Valkey or Redis that several API servers share; empty for a cache in the process."""
     secure_cookie: bool = False
     """Mark the `adt_session` cookie Secure: right wherever the page is reached by https."""
     metrics_public: bool = False
@@ -89,6 +117,13 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The lake and its archiver."""
 
+    url: str = ""
+    """`s3://bucket/prefix`; empty for a folder in the data folder."""
+    s3_endpoint: str = ""
+    """Of a store that is not Amazon's: `http://host:port`."""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: Secret = Secret("")
     flush_ms: Positive = 60_000
     flush_bytes: Positive = 64 * 1024 * 1024
     """Of events as they stand in the log; so much is written at once even if `flush_ms` has not passed."""
@@ -99,6 +134,9 @@ class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ReconcileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The recount of finished hours."""
 
+    engine: Literal["chdb", "spark"] = "chdb"
+    spark_master: str = "local[2]"
+    """`spark://host:port` of a standalone master."""
     every_ms: Positive = 120_000
     settle_ms: Annotated[int, Meta(ge=0)] = 600_000
     """An hour is complete when the archiver has passed the log's end as read so long after the hour's end."""
@@ -115,12 +153,25 @@ class ReconcileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OlapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The OLAP store."""
 
+    urls: tuple[str, ...] = ()
+    """ClickHouse servers as `http://host:port`, one for each shard; empty for chDB in the data folder."""
+    database: str = "adtally"
+    user: str = "default"
+    password: Secret = Secret("")
     memory_bytes_max: Positive = 4 * 1024**3
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was reconciled, how far archiver and stream have come, and dead letters."""
+
+    url: Secret = Secret("")
+    """`postgresql+psycopg://user:password@host/database`; empty for SQLite files in the data folder."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration, a struct per role."""
 
+    registry: RegistryConfig = RegistryConfig()
     edge: EdgeConfig = EdgeConfig()
     log: LogConfig = LogConfig()
     stream: StreamConfig = StreamConfig()
@@ -128,6 +179,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconcile: ReconcileConfig = ReconcileConfig()
     serve: ServeConfig = ServeConfig()
     olap: OlapConfig = OlapConfig()
+    ledger: LedgerConfig = LedgerConfig()
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):
@@ -162,8 +214,15 @@ def overlay(
         try:
             msgspec.convert({key: value}, _section(section), strict=not origin.startswith(ENV_PREFIX))
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{origin}: {dotted} = {value!r} is not valid: {error}") from None
+            shown = "(a secret)" if is_secret(dotted) else repr(value)
+            raise ConfigError(f"{origin}: {dotted} = {shown} is not valid: {error}") from None
     return LoadedConfig(msgspec.convert(tree, Config, strict=False), origins)
+
+
+def is_secret(dotted: str) -> bool:
+    """Tell whether a setting's value must not be shown."""
+    section, key = dotted.split(".")
+    return get_type_hints(_section(section))[key] is Secret
 
 
 def environment_value(name: str) -> str | None:

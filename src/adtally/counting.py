@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 from typing import Final, Literal
+from zlib import crc32
 
 MINUTE_MS: Final = 60_000
 DEDUP_WINDOW_MS: Final = 5 * MINUTE_MS
@@ -28,6 +29,15 @@ def click_key(ad_id: str, user_id: str, impression_id: str | None, ts_ms: int) -
     if impression_id is None:
         return f"{ad_id}\0{user_id}\0\1{ts_ms // MINUTE_MS}"
     return f"{ad_id}\0{user_id}\0{impression_id}"
+
+
+def partition_of(ad_id: str, user_id: str, partitions: int) -> int:
+    """Give the partition, from 0, in which all clicks of a user on an ad meet.
+
+    CRC-32 (ISO 3309) of `ad_id NUL user_id` modulo their number: a user's duplicates stand in one partition, and a hot
+    ad's users are spread over all of them. No client's default may take its place.
+    """
+    return crc32(f"{ad_id}\0{user_id}".encode()) % partitions
 
 
 def click_id(ad_id: str, user_id: str, impression_id: str | None, ts_ms: int) -> str:

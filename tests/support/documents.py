@@ -76,7 +76,9 @@ def setting_problems(document: Document) -> Iterator[str]:
     """Name each setting, written `section.key`, that the configuration does not have."""
     for span in document.spans:
         match = _SETTING.fullmatch(span)
-        if match and not span.endswith(CODE_SUFFIXES) and not hasattr(getattr(Config(), match[1]), match[2]):
+        if not match or span.endswith(CODE_SUFFIXES) or span in DATA_FOLDER_NAMES:
+            continue
+        if not hasattr(getattr(Config(), match[1]), match[2]):
             yield f"`{span}`, which is no setting"
 
 

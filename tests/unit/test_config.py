@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adtally.cli.target import config_file_of
-from adtally.config import Config, LoadedConfig, load, overlay
+from adtally.config import Config, LoadedConfig, is_secret, load, overlay
 from adtally.errors import ConfigError
 from adtally.folder import DataFolder
 
@@ -108,3 +108,11 @@ def test_the_folders_own_file_is_used_unless_another_is_named(tmp_path: Path) ->
     folder.config.touch()
     assert config_file_of(folder, None) == tmp_path / "config.toml"
     assert config_file_of(folder, Path("other.toml")) == Path("other.toml")
+
+
+def test_a_secret_is_not_shown_where_its_value_is_wrong() -> None:
+    with pytest.raises(ConfigError) as caught:
+        overlay({"registry": {"url": 5}}, "file", {}, {})
+    assert "registry.url = (a secret)" in str(caught.value)
+    assert is_secret("lake.s3_secret_key")
+    assert not is_secret("edge.port")

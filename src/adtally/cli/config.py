@@ -8,7 +8,7 @@ import msgspec
 
 from adtally.cli.tables import plural, print_table
 from adtally.cli.target import DEFAULT_DATA_DIR, config_file_of
-from adtally.config import LoadedConfig, load, overlay, read_toml
+from adtally.config import LoadedConfig, is_secret, load, overlay, read_toml
 from adtally.errors import ConfigError
 from adtally.folder import DataFolder
 
@@ -63,5 +63,6 @@ def settings_of(loaded: LoadedConfig) -> list[Setting]:
     found: list[Setting] = []
     for dotted, origin in loaded.origins.items():
         section, key = dotted.split(".")
-        found.append(Setting(dotted, getattr(getattr(loaded.config, section), key), origin))
+        value = getattr(getattr(loaded.config, section), key)
+        found.append(Setting(dotted, "***" if value and is_secret(dotted) else value, origin))
     return found

@@ -1,0 +1,1 @@
+"""What runs adtally: a cluster on one machine, and files for operators."""
