@@ -25,7 +25,14 @@ CLIENTS = {
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
-    "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
+    "sqlalchemy": (
+        "ledger/",
+        "reconcile/requests_sql.py",
+        "registry/schema.py",
+        "registry/sql.py",
+        "registry/upsert.py",
+        "sqldb.py",
+    ),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }

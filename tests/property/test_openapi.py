@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.click("ad_1", "eve", "2026-11-23T10:05:00Z", campaign="spring", device="mobile", outcome="duplicate")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"\xff", 5)])
         served.publish("2026-11-23T09:00:00Z")
-        served.reconciling.request(Wanted())
+        served.desk.request(Wanted())
         served.progress.update(report(NOW_MS))
         yield served
 

@@ -26,6 +26,7 @@ from adtally.ledger.sql import SqlLedger
 from adtally.olap.port import FINAL_COLUMNS, LiveRows, OlapReader
 from adtally.reconcile.loop import ReconcileLoop
 from adtally.reconcile.reconciler import Parts, Reconciler
+from adtally.reconcile.requests import Desk, MemoryRequests
 from adtally.registry.port import Ad, Registry
 from adtally.registry.sql import SqlRegistry
 from adtally.serve.app import Services, build_app
@@ -109,9 +110,10 @@ class Served:
         )  # fmt: skip
         settings = reconcile or ReconcileConfig()
         rules = Rules(DEDUP_WINDOW_MS, LATENESS_MS, VERDICTS, COUNTING_VERSION)
-        self.reconciling = ReconcileLoop(
-            Reconciler(parts, settings, LakeConfig(), rules), self.ledger, self.clock, settings
-        )
+        self.book = MemoryRequests()
+        self.desk = Desk(self.book, self.ledger, self.clock)
+        reconciler = Reconciler(parts, settings, LakeConfig(), rules)
+        self.reconciling = ReconcileLoop(reconciler, self.book, self.ledger, settings)
         self.reasons: list[str] = []
         self._clicks: dict[tuple[str, str, str, int, str, str, str], list[str]] = defaultdict(list)
         services = Services(
@@ -124,7 +126,7 @@ class Served:
             letters=self.letters,
             ready=lambda: self.reasons,
             reconcile=settings,
-            reconciling=self.reconciling,
+            reconciling=self.desk,
             cache=cache or MemoryCache(1 << 20, self.clock),
             click_url=click_url,
             link=link,

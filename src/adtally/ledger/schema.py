@@ -100,3 +100,11 @@ span: Final = Table(
     _number("row_count"),
     _number("events"),
 )
+
+reconcile_request: Final = Table(
+    "reconcile_request",
+    metadata,
+    _number("number", key=True),
+    Column("finished", SmallInteger, nullable=False),
+    _text("document"),
+)

@@ -7,8 +7,8 @@ from msgspec import Meta
 
 from adtally.errors import InvalidValueError, StoreUnavailableError
 from adtally.ledger.port import HourLine, HourState
-from adtally.reconcile.loop import ReconcileLoop, Request
 from adtally.reconcile.passes import Wanted
+from adtally.reconcile.requests import Desk, Request
 from adtally.serve.ads import NoParams
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import NoBody
@@ -77,17 +77,17 @@ def post_reconcile(call: Call[NoParams, ReconcileWanted]) -> ReconcileState:
         raise InvalidValueError("hour", str(error)) from None
     if hour_ms is not None and hour_ms + HOUR_MS > call.now_ms:
         raise InvalidValueError("hour", f"{asked.hour} has not ended yet")
-    return _told(_loop(call).request(Wanted(hour_ms, asked.dry_run, asked.accept_missing)))
+    return _told(_desk(call).request(Wanted(hour_ms, asked.dry_run, asked.accept_missing)))
 
 
 def get_reconcile(call: Call[RequestParams, NoBody]) -> ReconcileState:
     """Answer GET /v1/reconcile/{number}."""
-    return _told(_loop(call).request_of(call.params.number))
+    return _told(_desk(call).request_of(call.params.number))
 
 
-def _loop(call: Call[NoParams, ReconcileWanted] | Call[RequestParams, NoBody]) -> ReconcileLoop:
+def _desk(call: Call[NoParams, ReconcileWanted] | Call[RequestParams, NoBody]) -> Desk:
     if call.services.reconciling is None:
-        raise StoreUnavailableError("no reconciler runs beside this server")
+        raise StoreUnavailableError("this server cannot reach a reconciler")
     return call.services.reconciling
 
 

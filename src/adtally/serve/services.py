@@ -9,7 +9,7 @@ from adtally.config import ReconcileConfig, ServeConfig
 from adtally.history.letters import LetterDesk
 from adtally.ledger.port import Ledger
 from adtally.olap.port import OlapReader
-from adtally.reconcile.loop import ReconcileLoop
+from adtally.reconcile.requests import Desk
 from adtally.registry.port import Registry
 from adtally.serve.cache.port import NO_CACHE, Cache
 from adtally.serve.link import LinkSpec
@@ -30,8 +30,8 @@ class Services(msgspec.Struct, frozen=True):
     """Gives the reasons why the API should not be sent requests now; none if it is ready. May block."""
     reconcile: ReconcileConfig = ReconcileConfig()
     """For how long final minutes and quarter hours are kept."""
-    reconciling: ReconcileLoop | None = None
-    """Makes passes; None in an application that has no reconciler beside it."""
+    reconciling: Desk | None = None
+    """Where passes are asked for; None in an application that reaches no reconciler."""
     cache: Cache = NO_CACHE
     link: LinkSpec | None = None
     """What opens a session once, without a key; None for nothing."""

@@ -81,7 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     archiver: ArchiverStatus | None
     """null before the archiver's first report."""
     reconciler: ReconcilerStatus | None
-    """null where none runs beside this server."""
+    """null where this server reaches none."""
     not_ready: list[str]
     stream: StreamReport | None
 
@@ -149,14 +149,17 @@ def _archiver(services: Services, now_ms: int) -> ArchiverStatus | None:
 
 
 def _reconciler(services: Services) -> ReconcilerStatus | None:
-    loop = services.reconciling
-    if loop is None:
+    try:
+        regular = None if services.reconciling is None else services.reconciling.last_pass()
+    except StoreUnavailableError:
         return None
-    report = loop.last
+    if services.reconciling is None:
+        return None
+    report = None if regular is None else regular.report
     complete_ms = 0 if report is None else report.complete_through_ms
     return ReconcilerStatus(
-        last_pass=rfc3339(loop.last_ms) if loop.last_ms else None,
-        failed=loop.failed,
+        last_pass=None if regular is None else rfc3339(regular.ended_ms),
+        failed=None if regular is None else regular.failed,
         failures=[] if report is None else list(report.failures),
         complete_through=rfc3339(complete_ms) if complete_ms > 0 else None,
         waits="" if report is None else report.waits,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.counting import COUNTING_VERSION
-from adtally.errors import AdtallyError
+from adtally.errors import AdtallyError, StoreUnavailableError
 from adtally.event import VERDICTS
 from adtally.faultpoint import reach
 from adtally.folder import DataFolder
 from adtally.ledger.port import Rules
+from adtally.telemetry import log
 from adtally.utc import FOREVER_MS
 from adtally.wiring.logs import open_letters
 from adtally.wiring.stores import open_ledger, open_registry
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 BEAT_S: Final = 1.0
 RECONCILE_POLL_S: Final = 0.2
 RECONCILE_END_S_MAX: Final = 5.0
+LEDGER_WAIT_S: Final = 2.0
 
 
 async def run_store_role(
@@ -50,6 +52,7 @@ async def run_store_role(
     from adtally.olap.chdb import ChdbStore
     from adtally.reconcile.loop import ReconcileLoop
     from adtally.reconcile.reconciler import Reconciler
+    from adtally.reconcile.requests import Desk, MemoryRequests
     from adtally.serve.app import Services, build_app
     from adtally.serve.cache.memory import MemoryCache
     from adtally.serve.intake import build_intake
@@ -62,9 +65,9 @@ async def run_store_role(
     registry = open_registry(folder)
     ledger = open_ledger(folder)
     parts = _parts(folder, store, ledger, lambda: progress.as_of_ms or 0)
-    loop = ReconcileLoop(
-        Reconciler(parts, config.reconcile, config.lake, rules_of(config)), ledger, SYSTEM_CLOCK, config.reconcile
-    )
+    book = MemoryRequests()
+    reconciler = Reconciler(parts, config.reconcile, config.lake, rules_of(config))
+    loop = ReconcileLoop(reconciler, book, ledger, config.reconcile)
     services = Services(
         reader=store,
         registry=registry,
@@ -75,7 +78,7 @@ async def run_store_role(
         ready=lambda: _reasons(store.ping, registry.ping, ledger.ping),
         reconcile=config.reconcile,
         letters=open_letters(folder, config),
-        reconciling=loop,
+        reconciling=Desk(book, ledger, SYSTEM_CLOCK),
         cache=MemoryCache(config.serve.cache_bytes_max, SYSTEM_CLOCK),
         click_url=click_url,
         link=link,
@@ -149,7 +152,11 @@ def _reconciling(loop: "ReconcileLoop", recounter: "Recounter") -> Iterator[None
 
     def reconcile() -> None:
         while not ended.wait(RECONCILE_POLL_S):
-            loop.step(SYSTEM_CLOCK.now_ms())
+            try:
+                loop.step(SYSTEM_CLOCK.now_ms())
+            except StoreUnavailableError as error:
+                log.warning("the reconciler waits for the ledger", error=str(error))
+                ended.wait(LEDGER_WAIT_S)
 
     thread = threading.Thread(target=reconcile, name="reconciler", daemon=True)
     thread.start()

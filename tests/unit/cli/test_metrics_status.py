@@ -15,6 +15,7 @@ from adtally.errors import AdtallyError, StoreUnavailableError
 from adtally.eventlog.port import Partition, Position
 from adtally.folder import RunInfo
 from adtally.ledger.port import ArchiveNote
+from adtally.reconcile.requests import RegularPass
 from adtally.serve.values import rfc3339
 from support.ledger_lines import HOUR_MS, line
 from support.serving import Served, report
@@ -122,7 +123,7 @@ def test_status_tells_of_the_reconcilers_last_pass_and_is_one_when_it_failed(ser
     assert "has made no pass yet" in run(served, "status").stdout
     served.reconciling.step(served.clock.at_ms)
     assert f"last pass at {rfc3339(served.clock.at_ms)}" in run(served, "status").stdout
-    served.reconciling.failed = "the lake is away"
+    served.book.note_pass(RegularPass(served.clock.at_ms, None, "the lake is away"))
     result = run(served, "status")
     assert (result.exit_code, "the lake is away" in result.stdout) == (1, True)
 

@@ -35,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         served.ad("ad_1", "acme")
         served.dead_letters.put([DeadLetter(Partition("edge-0"), Position("1"), "no event", b"\xff", 5)])
         served.publish("2026-11-23T09:00:00Z")
-        served.reconciling.request(Wanted())
+        served.desk.request(Wanted())
         yield served
 
 
