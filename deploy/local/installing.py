@@ -53,3 +53,21 @@ def maven(folder: Path, artifacts: Sequence[str]) -> None:
         f"<artifactId>local</artifactId><version>1</version><dependencies>{dependencies}</dependencies></project>"
     )
     run(["mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"], folder)
+
+
+def debian(folder: Path, packages: Sequence[str]) -> None:
+    """Unpack Debian packages (`name` or `name=version`) into `folder`, without root; what they depend on is not added."""
+    download = ["apt-get", "-q", "download", *packages]
+    try:
+        run(download, folder)
+    except ServerError:
+        # The machine's own lists of packages may be old, or never have been fetched.
+        lists = folder / "lists"
+        (lists / "partial").mkdir(parents=True)
+        own = ["-o", f"Dir::State::Lists={lists}", "-o", "Debug::NoLocking=1", "-o", f"Dir::Cache={lists}"]
+        run(["apt-get", "-q", *own, "update"], folder)
+        run([*download, *own], folder)
+        shutil.rmtree(lists)
+    for package in sorted(folder.glob("*.deb")):
+        run(["dpkg", "-x", package.name, "."], folder)
+        package.unlink()
