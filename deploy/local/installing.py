@@ -56,7 +56,7 @@ def maven(folder: Path, artifacts: Sequence[str]) -> None:
 
 
 def debian(folder: Path, packages: Sequence[str]) -> None:
-    """Unpack Debian packages (`name` or `name=version`) into `folder`, without root; what they depend on is not added."""
+    """Unpack Debian packages (`name` or `name=version`) into `folder`, without root and without what they depend on."""
     download = ["apt-get", "-q", "download", *packages]
     try:
         run(download, folder)

@@ -136,6 +136,9 @@ def test_no_click_fails_when_an_edge_is_frozen(front: HAProxy, edges: list[Answe
 
 def test_the_configuration_that_operators_are_given_is_valid(front: HAProxy) -> None:
     checked = subprocess.run(
-        [front.command()[0], "-c", "-f", str(TEMPLATE)], env=dict(front.environment()), capture_output=True
+        [front.command()[0], "-c", "-f", str(TEMPLATE)],
+        env=dict(front.environment()),
+        check=False,
+        capture_output=True,
     )
     assert checked.returncode == 0, checked.stderr.decode()
