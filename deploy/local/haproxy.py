@@ -52,7 +52,7 @@ class HAProxy(Server):
         text = text.replace("bind 127.0.0.1:8081", f"bind 127.0.0.1:{self.api_port}")
         for backend, servers in self.servers.items():
             lines = "".join(f"  server {name} {address}\n" for name, address in servers.items())
-            text = re.sub(rf"(?ms)(^backend {backend}\n.*?)(?:^  server .*?\n)+", lambda m, s=lines: m[1] + s, text)
+            text = re.sub(rf"(?ms)(^backend {backend}\n.*?)(?:^  server .*?\n)+", rf"\g<1>{lines}", text)
         return text
 
 
