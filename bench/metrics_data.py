@@ -76,6 +76,8 @@ def make(folder: DataFolder, size: Size) -> Made:
             raise SystemExit(f"{folder.root} has data of another size: name another folder or remove it")
     else:
         note.write_bytes(msgspec.json.encode(made))
+    if _is_ready(folder, made):
+        return made
     _put_ads(folder, size.ads)
     _put_rows(folder, made)
     _put_lines(folder, made)
@@ -190,11 +192,17 @@ def _put_lines(folder: DataFolder, made: Made) -> None:
     store.close()
     events = {span.start_ms: span.events for span in minutes}
     first_ms = made.day_ms - (DAYS - 1) * DAY_MS
-    if (ledger.bounds() or (0, 0))[1] < made.day_ms + DAY_MS - HOUR_MS:
-        for hour_ms in range(first_ms, made.day_ms + DAY_MS, HOUR_MS):
-            ledger.write(_line(hour_ms, events.get(hour_ms, 0)))
-        ledger.note_spans([*minutes, *days])
+    ledger.note_spans([*minutes, *days])
+    for hour_ms in range(first_ms, made.day_ms + DAY_MS, HOUR_MS):
+        ledger.write(_line(hour_ms, events.get(hour_ms, 0)))
     ledger.close()
+
+
+def _is_ready(folder: DataFolder, made: Made) -> bool:
+    ledger = wiring.open_ledger(folder)
+    bounds = ledger.bounds()
+    ledger.close()
+    return bounds is not None and bounds[1] >= made.day_ms + DAY_MS - HOUR_MS
 
 
 def _line(hour_ms: int, events: int) -> HourLine:
