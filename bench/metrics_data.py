@@ -185,7 +185,7 @@ def _rows(cells: str) -> str:
 
 
 def _put_lines(folder: DataFolder, made: Made) -> None:
-    """Say that all of it is final; of hours without raw events nothing is ever recounted."""
+    """Say that all of it is final, and its raw events removed: else the daily second pass would find no clicks."""
     ledger = wiring.open_ledger(folder)
     store = ChdbStore(folder.olap, MEMORY_BYTES_MAX)
     minutes, days = (store.spans("minute", 0, FOREVER_MS), store.spans("day", 0, FOREVER_MS))
@@ -207,7 +207,7 @@ def _is_ready(folder: DataFolder, made: Made) -> bool:
 
 def _line(hour_ms: int, events: int) -> HourLine:
     return HourLine(
-        hour_ms=hour_ms, state="final", revision=1, manifest=Manifest(0, "", 0, ""), files="", previous={},
+        hour_ms=hour_ms, state="frozen", revision=1, manifest=Manifest(0, "", 0, ""), files="", previous={},
         final={"counted": events}, keys_differed=0, difference=0, missing=0, late=0,
         rules=Rules(300_000, 120_000, VERDICTS, 1), engine="bench", started_ms=hour_ms, finished_ms=hour_ms,
     )  # fmt: skip
