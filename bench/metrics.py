@@ -16,7 +16,7 @@ from adtally.serve.values import rfc3339
 from adtally.traffic.load import LoadReport
 from adtally.utc import DAY_MS, HOUR_MS
 from bench.asking import Asked, Question, ask
-from bench.metrics_data import ADVERTISERS, DAYS, QUICK, WHOLE, Made, ad_id, make, root_of
+from bench.metrics_data import ADVERTISERS, DAYS, QUICK, WHOLE, Made, ad_id, clicks_of_hot, make, root_of
 from bench.page_load import described, page_loads
 from bench.results import Row
 from bench.system import System, running
@@ -76,6 +76,7 @@ def measure(quick: bool, folder: str | None = None) -> list[Row]:
         seconds = 1.0 if quick else 2.0
         with running(root) as system:
             key = root.admin_key.read_text(encoding="ascii").strip()
+            _check(system, made)
             idle = list(_questions(system, key, made, seconds, seed=1))
             page = _page(system, key)
             command = [str(Path(sys.executable).with_name("adtally")), "load", "--data-dir", str(root.root), "--json"]
@@ -85,6 +86,7 @@ def measure(quick: bool, folder: str | None = None) -> list[Row]:
                 busy = list(_questions(system, key, made, seconds, seed=2))
             finally:
                 told = load.communicate()[0]
+            _check(system, made)
         report = msgspec.json.decode(told, type=LoadReport)
     where = f"{made.size.minute_rows:,} rows of final minutes, {made.size.ads:,} ads"
     beside = {one.what: one.seen for one in busy}
@@ -124,6 +126,14 @@ def _questions(system: System, key: str, made: Made, seconds: float, seed: int) 
     # Each limit is another question; what is sorted is the same.
     of_all = (("/v1/top", {**day, "limit": str(10 + number + 100 * seed)}) for number in range(100))
     yield Measured("top 10 ads of a day, of all", str(ask(system, key, of_all, 1, seconds)), "2 s", "200 ms")
+
+
+def _check(system: System, made: Made) -> None:
+    """Raise SystemExit if the first ad's clicks are not all there: an empty table answers fast."""
+    span = {"start": rfc3339(made.day_ms), "end": rfc3339(made.day_ms + DAY_MS)}
+    found = system.api.get("/metrics", ad_id=ad_id(1), granularity="minute", **span)["totals"]["clicks"]
+    if found != (wanted := 24 * 60 * 3 * clicks_of_hot(1)):
+        raise SystemExit(f"{ad_id(1)} has {found:,} clicks instead of {wanted:,}: is the store still being made?")
 
 
 def _page(system: System, key: str) -> Row:

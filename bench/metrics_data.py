@@ -21,6 +21,7 @@ from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of
 
 ADVERTISERS = 10_000
 DAYS = 30
+HOT_CLICKS = 500
 MEMORY_BYTES_MAX = 4 * 1024**3
 
 _ID = "leftPad(toString({of}), {width}, '0')"
@@ -63,6 +64,11 @@ def ad_id(number: int) -> str:
 def advertiser_of(number: int) -> str:
     """Give whose the ad of this number is."""
     return f"adv_{number % ADVERTISERS:04}"
+
+
+def clicks_of_hot(number: int) -> int:
+    """Give the clicks that a hot ad has in each minute on each device."""
+    return 1 + HOT_CLICKS // number
 
 
 def make(folder: DataFolder, size: Size) -> Made:
@@ -168,7 +174,7 @@ def _day(made: Made, back: int) -> list[str]:
 
 
 def _hot_users(number: str, device: str, at: str) -> str:
-    return f"arrayMap(i -> {_user(f'{number}, {device}, {at}, i')}, range(1 + intDiv(500, {number})))"
+    return f"arrayMap(i -> {_user(f'{number}, {device}, {at}, i')}, range(1 + intDiv({HOT_CLICKS}, {number})))"
 
 
 def _user(of: str) -> str:
