@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from bench import edge, end_to_end, engine, load, recount, visible
+from bench import edge, end_to_end, engine, load, metrics, recount, visible
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "visible": visible.measure,
     "load": load.measure,
     "recount": recount.measure,
+    "metrics": metrics.measure,
 }
 
 
@@ -23,12 +24,16 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
 @click.option("--only", type=click.Choice(list(MEASUREMENTS)), multiple=True, help="These measurements only.")
 @click.option("--write", "keep", is_flag=True, help="Put the table into docs/benchmarks.md.")
 @click.option("--recount-clicks", type=click.IntRange(1), default=10_000_000, help="How many clicks to recount.")
-def main(quick: bool, only: tuple[str, ...], keep: bool, recount_clicks: int) -> None:
+@click.option("--metrics-folder", help="Make the data of `metrics` there, or use what is there from before.")
+def main(quick: bool, only: tuple[str, ...], keep: bool, recount_clicks: int, metrics_folder: str | None) -> None:
     """Measure, print each row as soon as it is there."""
     machine = Machine.here()
     print(machine.sentence())
     rows: list[Row] = []
-    measurements = MEASUREMENTS | {"recount": lambda quick: recount.measure(quick, recount_clicks)}
+    measurements = MEASUREMENTS | {
+        "recount": lambda quick: recount.measure(quick, recount_clicks),
+        "metrics": lambda quick: metrics.measure(quick, metrics_folder),
+    }
     for name in only or MEASUREMENTS:
         for row in measurements[name](quick):
             rows.append(row)

@@ -56,6 +56,14 @@ def whole_system(root: Path, ads: int) -> Iterator[tuple[System, list[str]]]:
     folder = DataFolder(root)
     folder.prepare()
     ad_ids = put_ads(folder, ads)
+    with running(folder) as system:
+        yield system, ad_ids
+
+
+@contextlib.contextmanager
+def running(folder: DataFolder) -> Iterator[System]:
+    """Run `adtally up` on a folder; ends with it."""
+    root = folder.root
     command = [str(Path(sys.executable).with_name("adtally")), "up", "--data-dir", str(root), "--edges", "1"]
     environment = {**os.environ, "ADTALLY_EDGE__EVENT_HEADER": "true", "ADTALLY_SERVE__REQUESTS_PER_MINUTE": "1000000"}  # noqa: TID251 - passed on
     with (root / "up.log").open("wb") as log:
@@ -65,7 +73,7 @@ def whole_system(root: Path, ads: int) -> Iterator[tuple[System, list[str]]]:
     try:
         run = _await_ready(folder, process)
         key = folder.admin_key.read_text(encoding="ascii").strip()
-        yield System(run, ApiClient(run.api_url, key)), ad_ids
+        yield System(run, ApiClient(run.api_url, key))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -75,3 +75,5 @@ class Call(Generic[Params, Body]):
     now_ms: int
     peer: Peer
     sessions: Sessions
+    head: bool = False
+    """Only the header fields are wanted: what is long need not be made."""

@@ -73,8 +73,7 @@ def get_compare(call: Call[CompareParams, NoBody]) -> Comparison:
     asked = call.params
     scope = scope_of(call, asked)
     as_of_ms = call.services.progress.as_of_ms
-    counted_ms = call.now_ms if as_of_ms is None else min(call.now_ms, as_of_ms)
-    periods = periods_of(_asked_range(asked, call.now_ms), asked.timezone, call.now_ms, counted_ms)
+    periods = _periods(call, as_of_ms)
     reading = read_ledger(call)
     current = _period(call, reading, scope, periods.current)
     previous = _period(call, reading, scope, periods.previous)
@@ -86,6 +85,22 @@ def get_compare(call: Call[CompareParams, NoBody]) -> Comparison:
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
         final_through=reading.final_through,
     )
+
+
+def compared_range(call: Call[CompareParams, NoBody]) -> Range:
+    """Give both periods as one range. Raises InvalidValueError, as the answer does.
+
+    One that has not elapsed goes on up to now: what it is compared with moves, so its answers are not kept.
+    """
+    periods = _periods(call, call.services.progress.as_of_ms)
+    current = periods.current
+    elapsed = current.end_ms == _asked_range(call.params, call.now_ms).end_ms
+    return Range(periods.previous.start_ms, current.end_ms if elapsed else max(current.end_ms, call.now_ms))
+
+
+def _periods(call: Call[CompareParams, NoBody], as_of_ms: int | None) -> Periods:
+    counted_ms = call.now_ms if as_of_ms is None else min(call.now_ms, as_of_ms)
+    return periods_of(_asked_range(call.params, call.now_ms), call.params.timezone, call.now_ms, counted_ms)
 
 
 def _asked_range(asked: CompareParams, now_ms: int) -> Range:

@@ -107,7 +107,8 @@ class Dispatcher:
             body = Lines(raw) if endpoint.body is Lines else decode_json(raw, endpoint.body)
         pool = self.pools[endpoint.pool]
         now_ms = self._services.clock.now_ms()
-        call = Call(self._services, self._watch, caller, params, body, now_ms, peer_of(request), self.sessions)
+        head = request.method == "HEAD"
+        call = Call(self._services, self._watch, caller, params, body, now_ms, peer_of(request), self.sessions, head)
         if endpoint.reads is not None:
             found = await self._shared.answer(endpoint, call)
         elif endpoint.repeatable and (name := idempotency_key(request.headers.getlist(IDEMPOTENCY_KEY))) is not None:

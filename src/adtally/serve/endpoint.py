@@ -88,8 +88,8 @@ class Endpoint(msgspec.Struct, Generic[Params, Body], frozen=True, kw_only=True)
     """Beyond those that every address has."""
     repeatable: bool = False
     """A change that an `Idempotency-Key` lets nobody make twice."""
-    reads: Callable[[Params], Range] | None = None
-    """Gives the time that an answer is about; answers are then shared, and kept for a while."""
+    reads: Callable[[Call[Params, Body]], Range] | None = None
+    """Gives all the time that an answer is made of, before anything is read; answers are then shared, and kept."""
     handler: Callable[[Call[Params, Body]], Any]
 
     @property

@@ -3,9 +3,15 @@
 from typing import Any, Final
 
 from adtally.serve import compare, live, metrics, quality, series, top
+from adtally.serve.caller import Call
 from adtally.serve.endpoint import Endpoint, NoBody
 from adtally.serve.problems import FORBIDDEN, NO_LONGER_KEPT, NOT_FOUND
-from adtally.serve.ranges import asked_range
+from adtally.serve.ranges import Range, asked_range
+
+
+def _asked_range(call: Call[Any, Any]) -> Range:
+    return asked_range(call.params)
+
 
 NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
     Endpoint(
@@ -17,7 +23,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=metrics.Metrics,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
+        reads=_asked_range,
         handler=metrics.get_metrics,
     ),
     Endpoint(
@@ -29,7 +35,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=quality.Quality,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
+        reads=_asked_range,
         handler=quality.get_quality,
     ),
     Endpoint(
@@ -41,7 +47,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=series.Series,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
+        reads=_asked_range,
         handler=series.get_series,
     ),
     Endpoint(
@@ -52,7 +58,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=top.Top,
         refusals=(FORBIDDEN, NOT_FOUND, NO_LONGER_KEPT),
-        reads=asked_range,
+        reads=_asked_range,
         handler=top.get_top,
     ),
     Endpoint(
@@ -65,6 +71,7 @@ NUMBERS: Final[tuple[Endpoint[Any, Any], ...]] = (
         body=NoBody,
         answer=compare.Comparison,
         refusals=(NOT_FOUND, NO_LONGER_KEPT),
+        reads=compare.compared_range,
         handler=compare.get_compare,
     ),
     Endpoint(

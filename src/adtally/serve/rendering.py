@@ -67,7 +67,7 @@ def render(endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
         return Cookie(endpoint.status, answer.header)
     if not isinstance(answer, Streamed):
         return _whole(endpoint.status, "application/json", _encode(answer))
-    if endpoint.reads is None:
+    if endpoint.reads is None or (call.head and answer.file_name is not None):
         return Pieces(endpoint.status, answer.media_type, answer.file_name, answer.chunks)
     begun: list[bytes] = []
     size = 0

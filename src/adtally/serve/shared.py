@@ -49,6 +49,10 @@ class SharedAnswers:
         if asked.kept is not None:
             self._meter.count_cache("hit")
             return asked.kept
+        if call.head:
+            # What HEAD gets of a file is no answer to GET.
+            self._meter.count_cache("uncached")
+            return await self._pools[endpoint.pool].run(render, endpoint, call)
         flight = self._flights.get(asked.key)
         if flight is None:
             self._meter.count_cache("miss" if asked.ttl_s > 0 else "uncached")
@@ -70,7 +74,7 @@ class SharedAnswers:
         """Check what the question names, and look it up. Blocks. Raises NotFoundError, StoreUnavailableError."""
         assert endpoint.reads is not None
         owners = _owners(call)
-        span = endpoint.reads(call.params)
+        span = endpoint.reads(call)
         # Before the tables are read: an answer may be newer than its key, and never older.
         standing = call.watch.look()
         runs = tuple(standing.finality.between(span.start_ms, span.end_ms))

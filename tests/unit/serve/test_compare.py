@@ -111,3 +111,35 @@ def test_days_of_a_zone_are_compared_by_its_calendar(served: Served) -> None:
     assert answer["previous"]["start"] == "2026-10-25T00:00:00+02:00"
     assert answer["previous"]["end"] == "2026-10-26T00:00:00+01:00"
     assert len(answer["series"]) == 24
+
+
+def test_a_comparison_that_is_kept_is_made_anew_when_either_period_is_corrected(served: Served) -> None:
+    served.click("ad_1", "ann", "2026-11-23T08:05:00Z")
+    served.click("ad_1", "ann", "2026-11-23T09:05:00Z")
+    hour = ("2026-11-23T09:00:00Z", "2026-11-23T10:00:00Z")
+    for period in ("2026-11-23T08:00:00Z", "2026-11-23T09:00:00Z"):
+        served.publish(period)
+    before = ask(served, *hour, granularity="hour")
+    served.olap.queries.clear()
+    assert ask(served, *hour, granularity="hour") == before
+    assert served.olap.queries == []
+    served.click("ad_1", "late", "2026-11-23T08:06:00Z")
+    served.publish("2026-11-23T08:00:00Z", revision=2)
+    after = ask(served, *hour, granularity="hour")
+    assert (after["previous"]["clicks"], after["current"]["clicks"]) == (2, 1)
+
+
+def test_a_period_that_is_not_counted_to_its_end_is_not_kept(served: Served) -> None:
+    served.progress.as_of_ms = ms("2026-11-23T09:30:10Z")
+    hour = ("2026-11-23T09:00:00Z", "2026-11-23T10:00:00Z")
+    assert ask(served, *hour, granularity="minute")["current"]["end"] == "2026-11-23T09:30:00Z"
+    served.progress.as_of_ms = NOW_MS
+    assert ask(served, *hour, granularity="minute")["current"]["end"] == "2026-11-23T10:00:00Z"
+
+
+def test_a_period_that_has_not_begun_to_be_counted_is_compared_each_time_anew(served: Served) -> None:
+    served.progress.as_of_ms = ms("2026-11-23T08:00:00Z")
+    hour = ("2026-11-23T09:00:00Z", "2026-11-23T10:00:00Z")
+    assert ask(served, *hour)["current"]["end"] == "2026-11-23T09:00:00Z"
+    served.progress.as_of_ms = NOW_MS
+    assert ask(served, *hour)["current"]["end"] == "2026-11-23T10:00:00Z"

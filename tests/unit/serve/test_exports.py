@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,3 +119,26 @@ def test_what_retention_removed_is_refused_before_the_file_begins(tmp_path: Path
         span = {"start": "2026-08-01T00:00:00Z", "end": "2026-11-23T00:00:00Z", "format": "csv"}
         answer = served.admin.get("/v1/series", params=span)
         assert (answer.status_code, answer.json()["field"]) == (422, "granularity")
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_head_of_a_file_names_it_and_asks_nothing_of_the_tables(served: Served, file_format: str) -> None:
+    served.olap.queries.clear()
+    answer = served.admin.head("/v1/series", params={**SPAN, "format": file_format})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-disposition"] == f'attachment; filename="series.{file_format}"'
+    assert "content-length" not in answer.headers
+    assert served.olap.queries == []
+
+
+def test_head_of_a_file_is_refused_as_get_is(served: Served) -> None:
+    bad = {**SPAN, "format": "csv", "end": SPAN["start"]}
+    assert served.admin.head("/v1/series", params=bad).status_code == 400
+
+
+def test_a_parquet_file_is_made_without_pandas() -> None:
+    made = (
+        "import sys; from adtally.serve.export import _column; import pyarrow as pa; "
+        "_column([1, 2], pa.timestamp('ms', tz='UTC')); _column(['a'], pa.string()); assert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", made], check=True)

@@ -19,7 +19,7 @@ from support.serving import DEADLINE_S, NOW_MS, Served, report
 
 HOUR = {"start": "2026-11-23T09:00:00Z", "end": "2026-11-23T10:00:00Z"}
 AD_HOUR = {"ad_id": "ad_1", **HOUR, "granularity": "hour"}
-READS = ("/metrics", "/v1/series", "/v1/top", "/v1/quality")
+READS = ("/metrics", "/v1/series", "/v1/top", "/v1/quality", "/v1/compare")
 
 
 @pytest.fixture
@@ -255,3 +255,11 @@ def test_all_who_wait_for_a_query_that_fails_are_told_and_the_next_one_tries_aga
         assert len({answer.json()["instance"] for answer in answers}) == 4
         assert served.admin.get("/v1/top", params=HOUR).status_code == 500
         assert reader.asked == 2
+
+
+def test_what_head_got_of_a_file_is_not_given_to_get(served: Served) -> None:
+    file = {**HOUR, "format": "csv"}
+    served.admin.head("/v1/series", params=file)
+    assert len(served.admin.get("/v1/series", params=file).text.splitlines()) == 2
+    kept = served.admin.head("/v1/series", params=file)
+    assert int(kept.headers["content-length"]) > 0
