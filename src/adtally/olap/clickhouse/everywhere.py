@@ -1,0 +1,41 @@
+"""Distributed tables: what all shards hold, seen as one table, for questions about all advertisers.
+
+They stand in a database of their own under the tables' names, so that one compiler of queries serves both. The servers'
+configuration names each other as the cluster `adtally` (remote_servers).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from adtally.errors import ConfigError
+from adtally.olap.clickhouse.shard import Shard
+from adtally.olap.clickhouse_sql import TABLES
+
+CLUSTER: Final = "adtally"
+
+
+def name_of(database: str) -> str:
+    """Give the database of the Distributed tables over another one's."""
+    return f"{database}_everywhere"
+
+
+def declare(shards: Sequence[Shard], database: str) -> None:
+    """Make the tables on each server, and ask them: each must reach all others.
+
+    Raises ConfigError if the servers' configuration means other servers than ours, or StoreUnavailableError.
+    """
+    everywhere = name_of(database)
+    for shard in shards:
+        shard.run(f"CREATE DATABASE IF NOT EXISTS {everywhere}")
+        for table in ("shard", *(named.name for named in TABLES.values())):
+            shard.run(
+                f"CREATE TABLE IF NOT EXISTS {everywhere}.{table} AS {database}.{table} "
+                f"ENGINE = Distributed({CLUSTER}, {database}, {table})"
+            )
+    for shard in shards:
+        found = sorted(int(number) for (number,) in shard.run(f"SELECT number FROM {everywhere}.shard"))
+        if found != list(range(len(shards))):
+            raise ConfigError(
+                f"olap.urls: the cluster {CLUSTER!r} in remote_servers of {shard.url} reaches the shards {found}, and "
+                f"not each of our {len(shards)} once"
+            )
