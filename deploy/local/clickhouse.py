@@ -89,7 +89,7 @@ class ClickHouse(Server):
         self._tcp_port = free_port()
         self._interserver_port = free_port()
         self.password = secrets.token_hex(16)
-        self.shards: Sequence[Shard] = (self.shard,)
+        self.shards: Sequence[Shard] = ()
 
     @classmethod
     def install(cls) -> None:
@@ -110,7 +110,7 @@ class ClickHouse(Server):
         """Give the command; writes the configuration."""
         for name in ("tmp", "user_files", "format_schemas"):
             (self.folder / "data" / name).mkdir(parents=True, exist_ok=True)
-        shards = "".join(_SHARD.format(**msgspec.structs.asdict(shard)) for shard in self.shards)
+        shards = "".join(_SHARD.format(**msgspec.structs.asdict(shard)) for shard in self.shards or [self.shard])
         config = _CONFIG.format(
             http_port=self._http_port,
             tcp_port=self._tcp_port,
@@ -134,6 +134,16 @@ class ClickHouse(Server):
         """Tell whether it answers over HTTP."""
         with urllib.request.urlopen(f"{self.url}/ping", timeout=1) as answer:
             return bool(answer.status == 200)
+
+
+def cluster(folder: Path, count: int) -> list[ClickHouse]:
+    """Give servers that are each other's shards, not started yet. They have one password."""
+    servers = [ClickHouse(folder / str(number)) for number in range(count)]
+    for server in servers:
+        server.password = servers[0].password
+    for server in servers:
+        server.shards = [each.shard for each in servers]
+    return servers
 
 
 def _root() -> Path:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deploy.local.clickhouse import ClickHouse
 
+from adtally.errors import AdtallyError
 from adtally.olap.chdb import ChdbStore
 from adtally.olap.clickhouse import ClickHouseStore, everywhere
 from adtally.olap.clickhouse_sql import TABLES
@@ -128,7 +129,11 @@ def clickhouse(*servers: ClickHouse, database: str | None = None) -> ClickHouseS
         database=database or f"t_{secrets.token_hex(6)}",
         memory_bytes_max=MEMORY_BYTES_MAX,
     )
-    store.migrate()
+    try:
+        store.migrate()
+    except AdtallyError:
+        store.close()
+        raise
     return store
 
 

@@ -26,9 +26,10 @@ def declare(shards: Sequence[Shard], database: str) -> None:
     """
     everywhere = name_of(database)
     for shard in shards:
-        shard.run(f"CREATE DATABASE IF NOT EXISTS {everywhere}")
+        schema = shard.for_schema()
+        schema.run(f"CREATE DATABASE IF NOT EXISTS {everywhere}")
         for table in ("shard", *(named.name for named in TABLES.values())):
-            shard.run(
+            schema.run(
                 f"CREATE TABLE IF NOT EXISTS {everywhere}.{table} AS {database}.{table} "
                 f"ENGINE = Distributed({CLUSTER}, {database}, {table})"
             )

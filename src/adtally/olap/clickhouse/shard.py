@@ -7,7 +7,7 @@ from adtally.errors import ConfigError
 from adtally.olap import migrations
 from adtally.olap.clickhouse.connection import Connection, Login
 from adtally.olap.clickhouse_sql import LIVE_COLUMNS, LIVE_INPUT, Parameter
-from adtally.olap.final_tables import FinalTables
+from adtally.olap.final_tables import FinalTables, Statements
 from adtally.olap.port import FINAL_COLUMNS, Grain
 
 STATEMENT_S_MAX: Final = 600.0
@@ -85,14 +85,19 @@ class Shard(FinalTables):
 
         Raises DataFolderError if the schema is newer, ConfigError if the server was another shard before.
         """
-        known = self.run("SELECT count() FROM system.settings WHERE name = 'allow_experimental_low_cardinality_type'")
-        settings = {"allow_experimental_low_cardinality_type": 1} if int(known[0][0]) else {}
-        connection = Connection(self._login, self._timeout_s, settings, keep=False)
-        connection.run(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+        schema = self.for_schema()
+        schema.run(f"CREATE DATABASE IF NOT EXISTS {self._database}")
         for table in (_SHARD_TABLE, _RECOUNTED_TABLE):
-            connection.run(table.format(database=self._database))
+            schema.run(table.format(database=self._database))
         self._claim(number, shards)
-        return migrations.migrate(connection, self._database, self.url)
+        return migrations.migrate(schema, self._database, self.url)
+
+    def for_schema(self) -> Statements:
+        """Give what makes tables. Raises StoreUnavailableError."""
+        setting = "allow_experimental_low_cardinality_type"
+        # Old servers want it; those of today allow the type, and refuse a setting that they do not know.
+        ((known,),) = self.run("SELECT count() FROM system.settings WHERE name = {name:String}", {"name": setting})
+        return Connection(self._login, self._timeout_s, {setting: 1} if known else {}, keep=False)
 
     def close(self) -> None:
         """Close all connections."""
