@@ -34,7 +34,7 @@ _CONFIG: Final = """<?xml version="1.0"?>
   <interserver_http_host>127.0.0.1</interserver_http_host>
   <listen_host>127.0.0.1</listen_host>
   <max_connections>256</max_connections><max_concurrent_queries>64</max_concurrent_queries>
-  <keep_alive_timeout>30</keep_alive_timeout>
+  <keep_alive_timeout>3</keep_alive_timeout>
   <mark_cache_size>134217728</mark_cache_size><uncompressed_cache_size>0</uncompressed_cache_size>
   <path>{folder}/data/</path><tmp_path>{folder}/data/tmp/</tmp_path>
   <user_files_path>{folder}/data/user_files/</user_files_path>

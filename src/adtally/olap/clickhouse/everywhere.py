@@ -7,7 +7,7 @@ configuration names each other as the cluster `adtally` (remote_servers).
 from collections.abc import Sequence
 from typing import Final
 
-from adtally.errors import ConfigError
+from adtally.errors import ConfigError, StoreUnavailableError
 from adtally.olap.clickhouse.shard import Shard
 from adtally.olap.clickhouse_sql import TABLES
 
@@ -34,7 +34,12 @@ def declare(shards: Sequence[Shard], database: str) -> None:
                 f"ENGINE = Distributed({CLUSTER}, {database}, {table})"
             )
     for shard in shards:
-        found = sorted(int(number) for (number,) in shard.run(f"SELECT number FROM {everywhere}.shard"))
+        try:
+            found = sorted(int(number) for (number,) in shard.run(f"SELECT number FROM {everywhere}.shard"))
+        except StoreUnavailableError as error:
+            raise StoreUnavailableError(
+                f"{shard.url} does not reach the shards of the cluster {CLUSTER!r} in its remote_servers: {error}"
+            ) from error
         if found != list(range(len(shards))):
             raise ConfigError(
                 f"olap.urls: the cluster {CLUSTER!r} in remote_servers of {shard.url} reaches the shards {found}, and "
