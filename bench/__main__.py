@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from bench import edge, end_to_end, engine, load, recount, visible
+from bench import clickhouse, edge, end_to_end, engine, load, recount, visible
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "visible": visible.measure,
     "load": load.measure,
     "recount": recount.measure,
+    "clickhouse": clickhouse.measure,
 }
 
 
