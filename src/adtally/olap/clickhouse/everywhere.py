@@ -35,13 +35,18 @@ def declare(shards: Sequence[Shard], database: str) -> None:
             )
     for shard in shards:
         try:
-            found = sorted(int(number) for (number,) in shard.run(f"SELECT number FROM {everywhere}.shard"))
+            # A cluster of as many shards that reaches them all reaches none twice.
+            ((listed,),) = shard.run(
+                "SELECT uniqExact(shard_num) FROM system.clusters WHERE cluster = {cluster:String}",
+                {"cluster": CLUSTER},
+            )
+            found = sorted(number for (number,) in shard.run(f"SELECT DISTINCT number FROM {everywhere}.shard"))
         except StoreUnavailableError as error:
             raise StoreUnavailableError(
                 f"{shard.url} does not reach the shards of the cluster {CLUSTER!r} in its remote_servers: {error}"
             ) from error
-        if found != list(range(len(shards))):
+        if found != list(range(len(shards))) or listed != len(shards):
             raise ConfigError(
-                f"olap.urls: the cluster {CLUSTER!r} in remote_servers of {shard.url} reaches the shards {found}, and "
-                f"not each of our {len(shards)} once"
+                f"olap.urls: the cluster {CLUSTER!r} in remote_servers of {shard.url} reaches the shards {found} at "
+                f"{listed} addresses, and not each of our {len(shards)} at one"
             )
