@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from bench import edge, end_to_end, engine, load, metrics, recount, visible
+from bench import clickhouse, edge, end_to_end, engine, load, metrics, recount, visible
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -16,6 +16,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "load": load.measure,
     "recount": recount.measure,
     "metrics": metrics.measure,
+    "clickhouse": clickhouse.measure,
 }
 
 

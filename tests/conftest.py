@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deploy.local.clickhouse import ClickHouse, cluster
 
 from support.servers import Servers
 
@@ -36,6 +37,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     running = Servers(Path(tmp_path_factory.mktemp("servers")))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def shard_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ClickHouse]]:
+    """Give two ClickHouse servers that are each other's shards; a test that stops one starts it again."""
+    started = cluster(Path(tmp_path_factory.mktemp("shards")), 2)
+    for server in started:
+        server.start()
+    yield started
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture

@@ -5,16 +5,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deploy.local.clickhouse import ClickHouse
 
 from adtally.ledger.port import Ledger
 from support.ledgers import Opened, sqlite
 from support.ledgers import memory as memory_ledger
-from support.olap_stores import Store, Stored, chdb, memory
+from support.olap_stores import Store, Stored, chdb, clickhouse_stored, memory
 
 
-@pytest.fixture(params=[chdb, memory])
+def server(request: pytest.FixtureRequest, _: Path) -> Stored:
+    return clickhouse_stored(request.getfixturevalue("servers").running(ClickHouse))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(lambda _, path: chdb(path), id="chdb"),
+        pytest.param(lambda _, path: memory(path), id="memory"),
+        pytest.param(server, id="server", marks=pytest.mark.servers),
+    ]
+)
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stored]:
-    opened: Stored = request.param(tmp_path)
+    opened: Stored = request.param(request, tmp_path)
     yield opened
     opened.close()
 

@@ -1,4 +1,4 @@
-"""Whatever is appended and asked, chDB answers as the store in plain Python does."""
+"""Whatever is appended and asked, chDB and ClickHouse servers answer as the store in plain Python does."""
 
 import shutil
 import tempfile
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 import pytest
+from deploy.local.clickhouse import ClickHouse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adtally.olap.chdb import ChdbStore
 from adtally.olap.port import EVERYONE, AggregateQuery, Dimension, Grain, Source, Table
 from support.memory_olap import MemoryOlap
-from support.olap_stores import HOUR_MS, MEMORY_BYTES_MAX, MINUTE_S, NOON_S, Live, live, recounted
+from support.olap_stores import HOUR_MS, MINUTE_S, NOON_S, Live, chdb, clickhouse_stored, live, recounted
 
 MINUTES = 150
 ID = st.sampled_from(["a", "b", "B", "a'", "\\", "é", "{tenant:String}"])
@@ -25,12 +25,13 @@ rows = st.builds(
     users=st.lists(st.integers(0, 200).map(str), max_size=20),
     ad_id=ID,
     minute_s=st.integers(0, MINUTES).map(lambda n: NOON_S + n * MINUTE_S),
-    advertiser_id=st.sampled_from(["acme", "umbra", "'"]),
+    advertiser_id=st.sampled_from(["acme", "zeta", "'"]),
     campaign_id=st.just("") | ID,
     device=st.sampled_from(["mobile", "desktop"]),
     outcome=st.sampled_from(["counted", "duplicate", "bot"]),
     shard=st.sampled_from(["0", "1"]),
 )
+# Of two shards, zeta lies on another one than acme.
 appends = st.lists(st.lists(rows, max_size=12), max_size=4)
 
 
@@ -54,7 +55,7 @@ def queries(draw: st.DrawFn) -> AggregateQuery:
     orders: list[Any] = ["group", *measures]
     some_ids = st.lists(ID, max_size=3).map(tuple)
     return AggregateQuery(
-        tenant=draw(st.just(EVERYONE) | st.sampled_from(["acme", "'", "nobody"])),
+        tenant=draw(st.just(EVERYONE) | st.sampled_from(["acme", "zeta", "'", "nobody"])),
         edges_ms=draw(edges()),
         group_by=group_by,
         measures=measures,
@@ -119,22 +120,33 @@ def sourced(draw: st.DrawFn) -> AggregateQuery:
     return msgspec.structs.replace(query, edges_ms=tuple(edges_ms), sources=tuple(sources))
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[ChdbStore]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        "chdb",
+        pytest.param("server", marks=pytest.mark.servers),
+        pytest.param("two servers", marks=pytest.mark.servers),
+    ],
+)
+def store(request: pytest.FixtureRequest) -> Iterator[Any]:
     folder = Path(tempfile.mkdtemp())
-    opened = ChdbStore(folder / "olap", MEMORY_BYTES_MAX)
-    opened.migrate()
-    yield opened
+    if request.param == "chdb":
+        opened = chdb(folder)
+    elif request.param == "server":
+        opened = clickhouse_stored(request.getfixturevalue("servers").running(ClickHouse))
+    else:
+        opened = clickhouse_stored(*request.getfixturevalue("shard_servers"))
+    yield opened.store
     opened.close()
     shutil.rmtree(folder)
 
 
 @settings(max_examples=80, deadline=None)
 @given(appends, st.lists(queries(), min_size=1, max_size=3))
-def test_chdb_answers_as_plain_python_does(
-    store: ChdbStore, appended: list[list[Live]], asked: list[AggregateQuery]
+def test_the_store_answers_as_plain_python_does(
+    store: Any, appended: list[list[Live]], asked: list[AggregateQuery]
 ) -> None:
-    store._run("TRUNCATE TABLE adtally.minute_live")
+    store._run(f"TRUNCATE TABLE {store._database}.minute_live")
     plain = MemoryOlap()
     for batch in appended:
         store.append_live(live(*batch))
@@ -145,12 +157,12 @@ def test_chdb_answers_as_plain_python_does(
 
 @settings(max_examples=40, deadline=None)
 @given(appends, st.lists(recounts(), max_size=4), st.lists(sourced(), min_size=1, max_size=4))
-def test_chdb_publishes_and_mixes_tables_as_plain_python_does(
-    store: ChdbStore, appended: list[list[Live]], recounted_hours: list[Recount], asked: list[AggregateQuery]
+def test_the_store_publishes_and_mixes_tables_as_plain_python_does(
+    store: Any, appended: list[list[Live]], recounted_hours: list[Recount], asked: list[AggregateQuery]
 ) -> None:
     grains: tuple[Grain, ...] = ("minute", "quarter_hour", "day", "month")
     for table in ("minute_live", *(f"{grain}_final" for grain in grains)):
-        store._run(f"TRUNCATE TABLE adtally.{table}")
+        store._run(f"TRUNCATE TABLE {store._database}.{table}")
     plain = MemoryOlap()
     later_s = MIDNIGHT_MS // 1000 - NOON_S - 60 * MINUTE_S
     for batch in appended:

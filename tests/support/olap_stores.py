@@ -1,5 +1,6 @@
 """The OLAP stores that the contract is tested on, and what lies in them as seen from behind their ports."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deploy.local.clickhouse import ClickHouse
 
+from adtally.errors import AdtallyError
 from adtally.olap.chdb import ChdbStore
+from adtally.olap.clickhouse import ClickHouseStore, everywhere
 from adtally.olap.clickhouse_sql import TABLES
 from adtally.olap.port import (
     EVERYONE,
@@ -116,11 +120,40 @@ def chdb(path: Path) -> Stored:
     return Stored(store, lambda grain: final_cells(store, grain), store.close)
 
 
-def final_cells(store: ChdbStore, grain: Grain) -> list[Cell]:
+def clickhouse(*servers: ClickHouse, database: str | None = None) -> ClickHouseStore:
+    """Give a store in a database of its own on running servers, each a shard."""
+    store = ClickHouseStore(
+        [server.url for server in servers],
+        servers[0].user,
+        servers[0].password,
+        database=database or f"t_{secrets.token_hex(6)}",
+        memory_bytes_max=MEMORY_BYTES_MAX,
+    )
+    try:
+        store.migrate()
+    except AdtallyError:
+        store.close()
+        raise
+    return store
+
+
+def clickhouse_stored(*servers: ClickHouse) -> Stored:
+    store = clickhouse(*servers)
+
+    def close() -> None:
+        for database in (store._database, everywhere.name_of(store._database)):
+            store._run(f"DROP DATABASE IF EXISTS {database}")
+        store.close()
+
+    return Stored(store, lambda grain: final_cells(store, grain), close)
+
+
+def final_cells(store: ChdbStore | ClickHouseStore, grain: Grain) -> list[Cell]:
     """Give a table's rows one by one: a cell in two rows would be there twice."""
     rows = store._run(
         f"SELECT advertiser_id, campaign_id, ad_id, toUInt32({TABLES[grain].time}), toString(device), "
-        f"toString(outcome), toUInt32(clicks), toUInt32(finalizeAggregation(users)) FROM adtally.{TABLES[grain].name}"
+        f"toString(outcome), toUInt32(clicks), toUInt32(finalizeAggregation(users)) "
+        f"FROM {store._database}.{TABLES[grain].name}"
     )
     return sorted(tuple(row) for row in rows)
 

@@ -1,17 +1,31 @@
 """Compiles queries to SQL for the ClickHouse family. Values become parameters; identifiers come from enums alone."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from adtally.errors import InvalidValueError
 from adtally.olap.cells import MINUTE_MS, begins_cell
-from adtally.olap.port import EVERYONE, AggregateQuery, Dimension, Source, Table
+from adtally.olap.port import EVERYONE, AggregateQuery, AggregateRow, Dimension, Source, Table
 
 DATABASE: Final = "adtally"
+
+LIVE_INPUT: Final = "minute_live_rows"
+LIVE_COLUMNS: Final = (
+    "advertiser_id",
+    "campaign_id",
+    "ad_id",
+    "minute",
+    "device",
+    "outcome",
+    "shard",
+    "clicks",
+    "users",
+)
+"""Of the table that live rows go into, in the order of the fields of LiveRows."""
 
 _COLUMNS: Final[Mapping[Dimension, str]] = {
     "bucket": "bucket",
@@ -52,8 +66,8 @@ class Statement(msgspec.Struct, frozen=True):
     parameters: dict[str, Parameter]
 
 
-def compile_query(query: AggregateQuery) -> Statement:
-    """Give the statement that answers `query`.
+def compile_query(query: AggregateQuery, database: str = DATABASE) -> Statement:
+    """Give the statement that answers `query` from the tables of a database.
 
     Its rows are the group's values, then clicks and, where asked for, users. Raises InvalidValueError for a query
     that the port refuses: the predicate that keeps tenants apart is added here and nowhere else.
@@ -62,7 +76,7 @@ def compile_query(query: AggregateQuery) -> Statement:
     parameters: dict[str, Parameter] = {}
     where = _where(query, parameters)
     group = [_COLUMNS[dimension] for dimension in query.group_by]
-    source = _one_final_table(query, where, parameters) or _cells(query, where, parameters)
+    source = _one_final_table(query, database, where, parameters) or _cells(query, database, where, parameters)
     selected = [*source.group, f"sum({source.clicks}) AS clicks"]
     if "users" in query.measures:
         selected.append(f"uniqCombinedMerge(17)({source.users}) AS users")
@@ -75,6 +89,18 @@ def compile_query(query: AggregateQuery) -> Statement:
     return Statement(f"{sql} LIMIT {int(query.limit)}", parameters)
 
 
+def answer_rows(query: AggregateQuery, rows: Iterable[list[Any]]) -> list[AggregateRow]:
+    """Give the answer that a statement's rows are; numbers of 64 bits may come as texts."""
+    width = len(query.group_by)
+    users = "users" in query.measures
+    buckets = [dimension == "bucket" for dimension in query.group_by]
+    answer = []
+    for row in rows:
+        group = tuple(int(v) if is_bucket else v for v, is_bucket in zip(row[:width], buckets, strict=True))
+        answer.append(AggregateRow(group, int(row[width]), int(row[width + 1]) if users else 0))
+    return answer
+
+
 class _Cells(msgspec.Struct, frozen=True):
     """What is read, and by which expressions the groups and measures are found in it."""
 
@@ -84,7 +110,9 @@ class _Cells(msgspec.Struct, frozen=True):
     users: str
 
 
-def _one_final_table(query: AggregateQuery, where: list[str], parameters: dict[str, Parameter]) -> _Cells | None:
+def _one_final_table(
+    query: AggregateQuery, database: str, where: list[str], parameters: dict[str, Parameter]
+) -> _Cells | None:
     """Give one final table itself, where it alone answers and arithmetic finds the bucket: nothing stands between."""
     width_s = _even_width(query)
     if len(query.sources) != 1 or query.sources[0].table == "live" or ("bucket" in query.group_by and not width_s):
@@ -96,10 +124,10 @@ def _one_final_table(query: AggregateQuery, where: list[str], parameters: dict[s
         else _COLUMNS[dimension]
         for dimension in query.group_by
     ]
-    return _Cells(f"{_table(source, 0, where, parameters)}", group, "clicks", "users")
+    return _Cells(_table(source, database, 0, where, parameters), group, "clicks", "users")
 
 
-def _cells(query: AggregateQuery, where: list[str], parameters: dict[str, Parameter]) -> _Cells:
+def _cells(query: AggregateQuery, database: str, where: list[str], parameters: dict[str, Parameter]) -> _Cells:
     """Give the cells of all sources, each with its bucket where the query asks for it."""
     sources = query.sources or (Source("live", query.edges_ms[0], query.edges_ms[-1]),)
     group = [_COLUMNS[dimension] for dimension in query.group_by]
@@ -110,7 +138,7 @@ def _cells(query: AggregateQuery, where: list[str], parameters: dict[str, Parame
         columns.append("maxMerge(clicks) AS cell_clicks" if live else "clicks AS cell_clicks")
         if "users" in query.measures:
             columns.append(f"{'uniqCombinedMergeState(17)(users)' if live else 'users'} AS cell_users")
-        table = _table(source, index, where, parameters)
+        table = _table(source, database, index, where, parameters)
         branches.append(f"SELECT {', '.join(columns)} FROM {table}{f' GROUP BY {_LIVE_KEY}' if live else ''}")
     found = f"({' UNION ALL '.join(branches)})"
     return _Cells(
@@ -118,7 +146,7 @@ def _cells(query: AggregateQuery, where: list[str], parameters: dict[str, Parame
     )
 
 
-def _table(source: Source, index: int, where: list[str], parameters: dict[str, Parameter]) -> str:
+def _table(source: Source, database: str, index: int, where: list[str], parameters: dict[str, Parameter]) -> str:
     """Give a source's table and the rows of it that are read."""
     table = TABLES[source.table]
     # A cell belongs to the range that holds its start.
@@ -128,7 +156,7 @@ def _table(source: Source, index: int, where: list[str], parameters: dict[str, P
         f"{table.time} >= toDateTime({{from_{index}_s:UInt32}})",
         f"{table.time} < toDateTime({{to_{index}_s:UInt32}})",
     ]
-    return f"{DATABASE}.{table.name} WHERE {' AND '.join([*within, *where])}"
+    return f"{database}.{table.name} WHERE {' AND '.join([*within, *where])}"
 
 
 def _where(query: AggregateQuery, parameters: dict[str, Parameter]) -> list[str]:

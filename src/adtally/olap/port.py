@@ -135,8 +135,10 @@ class AggregateRow(msgspec.Struct, frozen=True):
 class OlapWriter(Protocol):
     """Writes live rows and final partitions. Every call may be repeated; live rows may also overtake each other.
 
-    Staging and publishing are for one caller at a time, the reconciler. Readers see a published partition's old rows or
-    its new ones, never both, never neither. All raise StoreUnavailableError if the store does not answer.
+    Staging and publishing are for one caller at a time, the reconciler. Of each advertiser in a published partition
+    readers see the old rows or the new ones, never both, never neither; a store on several servers may come to
+    different advertisers at different instants. All raise StoreUnavailableError if the store, or any server of it,
+    does not answer: then nothing, a part or all may have been done.
     """
 
     def append_live(self, rows: LiveRows) -> None:
@@ -199,7 +201,10 @@ class OlapAdmin(Protocol):
     """Keeps the store itself in order."""
 
     def migrate(self) -> int:
-        """Bring the schema to this version's number, which it gives. Raises DataFolderError if the store is newer."""
+        """Bring the schema to this version's number, which it gives; several processes may do so at once.
+
+        Raises DataFolderError if the store is newer, ConfigError if its servers are not those that it was made on.
+        """
         ...
 
     def ping(self) -> None:

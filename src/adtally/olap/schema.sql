@@ -1,6 +1,6 @@
 -- The OLAP store's schema, as numbered migrations, oldest first; one that was released is never edited again.
--- Kept near the dialect of old ClickHouse servers (no SimpleAggregateFunction, no DateTime64, no CODEC); run on chDB only
--- so far. Server 18.16 was tried: it wants LowCardinality allowed, and other columns and states in the views.
+-- Kept in the dialect of old ClickHouse servers (no SimpleAggregateFunction, no DateTime64, no CODEC): run on chDB 4.4 and on
+-- server 18.16, where LowCardinality has to be allowed.
 -- {database} is the only thing that is filled in.
 
 -- migration 1: live minutes
@@ -116,3 +116,29 @@ PARTITION BY toStartOfMonth(time)
 ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
 
 CREATE TABLE {database}.month_final_staging AS {database}.month_final;
+
+-- migration 4: live rows go in through a table and a view that old servers understand too
+-- To server 18.16 a text is no LowCardinality text in a view, and uniqCombinedArrayState gives another type than the column's.
+CREATE TABLE {database}.minute_live_rows (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  shard LowCardinality(String),
+  clicks UInt64,
+  users Array(String)
+) ENGINE = Null;
+
+CREATE MATERIALIZED VIEW {database}.minute_live_rows_feed TO {database}.minute_live AS
+SELECT
+  advertiser_id, campaign_id, ad_id, minute, device, outcome, shard,
+  maxState(clicks) AS clicks,
+  uniqCombinedMergeState(17)(arrayReduce('uniqCombinedState(17)', users)) AS users
+FROM {database}.minute_live_rows
+GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome, shard;
+
+DROP TABLE {database}.minute_live_feed;
+
+DROP TABLE {database}.minute_live_input;

@@ -9,8 +9,8 @@ import pytest
 
 from adtally.errors import DataFolderError
 from adtally.olap.chdb import ChdbStore
-from adtally.olap.chdb.schema import SCHEMA_VERSION, migrations
 from adtally.olap.clickhouse_sql import compile_query
+from adtally.olap.migrations import SCHEMA_VERSION, migrations
 from adtally.olap.port import EVERYONE, AggregateQuery
 from support.olap_stores import MEMORY_BYTES_MAX, NOON_S, Live, live, total
 
@@ -100,9 +100,9 @@ def test_a_store_with_a_newer_schema_is_refused(store: ChdbStore) -> None:
 def test_a_migration_that_was_cut_short_is_done_again(path: Path) -> None:
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store._run("CREATE DATABASE adtally ENGINE = Atomic")
-    for statement in migrations()[1][:2]:
+    for statement in migrations("adtally")[1][:2]:
         store._run(statement)
-    assert store.migrate() == SCHEMA_VERSION == max(migrations())
+    assert store.migrate() == SCHEMA_VERSION == max(migrations("adtally"))
     store.append_live(live(Live(5, ["u"])))
     assert total(store) == (5, 1)
     store.close()

@@ -14,7 +14,7 @@ import pytest
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import InvalidValueError, StoreUnavailableError
 from adtally.olap.chdb import ChdbStore
-from adtally.olap.chdb.schema import migrations
+from adtally.olap.migrations import migrations
 from adtally.olap.port import Grain
 from support.olap_stores import (
     FILE_SCHEMA,
@@ -26,6 +26,7 @@ from support.olap_stores import (
     final_cells,
     live,
     recounted,
+    total,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -247,20 +248,30 @@ def test_a_store_of_the_schema_before_is_brought_to_this_one_with_its_rows(path:
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store._run("CREATE DATABASE adtally ENGINE = Atomic")
     for version in (1, 2):
-        for statement in migrations()[version]:
+        for statement in migrations("adtally")[version]:
             store._run(statement)
     store._run(
         "CREATE TABLE adtally.migration (version UInt32, applied DateTime DEFAULT now()) "
         "ENGINE = MergeTree ORDER BY version"
     )
     store._run("INSERT INTO adtally.migration (version) VALUES (1), (2)")
-    store.append_live(live(Live(5, ["u"])))
+    store._run(
+        "INSERT INTO adtally.minute_live_input VALUES "
+        f"('acme', 'spring', 'ad_1', toDateTime({NOON_S}), 'mobile', 'counted', '0', 3, ['u'])"
+    )
     for _ in range(2):
         store.migrate()
+    assert total(store) == (3, 1)
+    store.append_live(live(Live(5, ["u", "v"])))
+    assert total(store) == (5, 2)
     publish_all(store, recounted(tmp_path, Live(5, ["u"])))
     assert everything(store)["minute"] == [cell(Live(5, ["u"]))]
-    left = store._run(
-        "SELECT name FROM system.tables WHERE database = 'adtally' AND name LIKE 'minute_final%' ORDER BY name"
-    )
-    assert left == [["minute_final"], ["minute_final_staging"]]
+    left = store._run("SELECT name FROM system.tables WHERE database = 'adtally' AND name LIKE 'minute%' ORDER BY name")
+    assert [name for (name,) in left] == [
+        "minute_final",
+        "minute_final_staging",
+        "minute_live",
+        "minute_live_rows",
+        "minute_live_rows_feed",
+    ]
     store.close()

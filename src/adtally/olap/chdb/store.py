@@ -3,20 +3,18 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from adtally.olap.chdb import schema
 from adtally.olap.chdb.connection import Connection, Connections
-from adtally.olap.chdb.final import FinalTables, reconciler_settings
-from adtally.olap.clickhouse_sql import DATABASE, Parameter, compile_query
+from adtally.olap.chdb.final import ChdbFinalTables, reconciler_settings
+from adtally.olap.clickhouse_sql import DATABASE, LIVE_COLUMNS, LIVE_INPUT, Parameter, answer_rows, compile_query
 from adtally.olap.port import AggregateQuery, AggregateRow, LiveRows
 
-_LIVE_COLUMNS: Final = "advertiser_id, campaign_id, ad_id, minute, device, outcome, shard, clicks, users"
 
-
-class ChdbStore(FinalTables):
+class ChdbStore(ChdbFinalTables):
     """Implements OlapWriter, OlapReader and OlapAdmin.
 
     Live rows, the reconciler's statements and each reading thread have connections of their own, for a connection
@@ -41,7 +39,7 @@ class ChdbStore(FinalTables):
     def append_live(self, rows: LiveRows) -> None:
         """Merge rows into the live table."""
         if len(rows):
-            self._live.insert(f"{DATABASE}.minute_live_input ({_LIVE_COLUMNS})", msgspec.structs.astuple(rows))
+            self._live.insert(f"{DATABASE}.{LIVE_INPUT} ({', '.join(LIVE_COLUMNS)})", msgspec.structs.astuple(rows))
 
     def drop_live_before(self, ts_ms: int) -> None:
         """Drop whole hours of the live table that end at or before `ts_ms`."""
@@ -50,15 +48,7 @@ class ChdbStore(FinalTables):
     def aggregate(self, query: AggregateQuery) -> Sequence[AggregateRow]:
         """Answer a query from the tables that it names."""
         statement = compile_query(query)
-        rows = self._reader().run(statement.sql, statement.parameters)
-        width = len(query.group_by)
-        users = "users" in query.measures
-        buckets = [dimension == "bucket" for dimension in query.group_by]
-        answer = []
-        for row in rows:
-            group = tuple(int(v) if is_bucket else v for v, is_bucket in zip(row[:width], buckets, strict=True))
-            answer.append(AggregateRow(group, int(row[width]), int(row[width + 1]) if users else 0))
-        return answer
+        return answer_rows(query, self._reader().run(statement.sql, statement.parameters))
 
     def close(self) -> None:
         """Close all connections; other threads must have finished."""
