@@ -24,8 +24,9 @@ CLIENTS = {
     "apsw": ("eventlog/sqlite/", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
+    "psycopg": ("postgres.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
-    "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
+    "sqlalchemy": ("ledger/", "postgres.py", "registry/", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }
