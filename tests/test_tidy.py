@@ -26,6 +26,7 @@ CLIENTS = {
     "httpx": ("cli/target.py",),
     "psycopg": ("postgres.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
+    "redis": ("serve/cache/valkey.py",),
     "sqlalchemy": ("ledger/", "postgres.py", "registry/", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
