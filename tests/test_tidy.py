@@ -27,7 +27,7 @@ CLIENTS = {
     "psycopg": ("postgres.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "redis": ("serve/cache/valkey.py",),
-    "sqlalchemy": ("ledger/", "postgres.py", "registry/", "sqldb.py"),
+    "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "registry/", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }

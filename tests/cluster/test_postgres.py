@@ -200,3 +200,12 @@ def test_a_wrong_password_is_told_without_it(url: str) -> None:
     with pytest.raises(StoreUnavailableError, match="password authentication failed") as caught:
         SqlRegistry.open(url.replace("adtally:", "adtally:wr0ng"))
     assert "wr0ng" not in str(caught.value)
+
+
+def test_texts_are_ordered_by_their_bytes_whatever_the_language_of_the_database(registry: SqlRegistry) -> None:
+    with registry._database.transaction() as connection:
+        collations = connection.exec_driver_sql(
+            "SELECT DISTINCT collation_name FROM information_schema.columns "
+            "WHERE table_schema = 'registry' AND data_type = 'text'"
+        )
+        assert list(collations.scalars()) == ["C"]
