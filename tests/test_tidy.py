@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".css", ".html", ".sql")
 
 CLIENTS = {
-    "apsw": ("eventlog/sqlite/", "registry/replica.py"),
+    "apsw": ("eventlog/sqlite/", "registry/copy.py", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
     "psycopg": ("postgres.py",),

@@ -81,6 +81,14 @@ class SqlDatabase:
             raise
         return database
 
+    @classmethod
+    def connect(cls, url: str, name: str) -> "SqlDatabase":
+        """Take a database that somebody else makes and migrates; it is reached when it is first asked.
+
+        Raises ConfigError for a URL that is none.
+        """
+        return cls(_postgres_engine(url, name, BUSY_TIMEOUT_S), name)
+
     @property
     def dialect(self) -> Dialect:
         """Give what SQL the database speaks."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 import pytest
@@ -56,6 +56,7 @@ def until_it_answers(call: Callable[[], Given]) -> Given:
             return call()
         except StoreUnavailableError:
             assert monotonic() < deadline
+            sleep(0.05)
 
 
 def test_a_killed_server_is_unavailable_and_then_there_again(server: Postgres, registry: SqlRegistry) -> None:
