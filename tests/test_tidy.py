@@ -21,18 +21,13 @@ ROOT = Path(__file__).parents[1]
 SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".css", ".html", ".sql")
 
 CLIENTS = {
-    "apsw": ("eventlog/sqlite/", "registry/replica.py"),
+    "apsw": ("eventlog/sqlite/", "registry/copy.py", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
+    "psycopg": ("postgres.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
-    "sqlalchemy": (
-        "ledger/",
-        "reconcile/requests_sql.py",
-        "registry/schema.py",
-        "registry/sql.py",
-        "registry/upsert.py",
-        "sqldb.py",
-    ),
+    "redis": ("serve/cache/valkey.py",),
+    "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "reconcile/requests_sql.py", "registry/", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }

@@ -30,12 +30,14 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.schema import CreateSchema
 
-from adtally.errors import DataFolderError, StoreUnavailableError
+from adtally.errors import ConfigError, DataFolderError, StoreUnavailableError
 
 BUSY_TIMEOUT_S: Final = 10
-"""How long SQLite waits for another process's transaction; an import's batch takes a tenth of a second."""
+"""How long a writer waits for another process's transaction; an import's batch takes a tenth of a second."""
 
 CACHE_KIB: Final = 64 * 1024
 CHECKPOINT_PAGES: Final = 16_384
@@ -46,6 +48,7 @@ WAL_TRIES: Final = 20
 schema_version: Final = Table("schema_version", MetaData(), Column("version", BigInteger, primary_key=True))
 
 _WRITES: Final = "adtally_writes"
+_POSTGRESQL: Final = "postgresql"
 
 
 class SqlDatabase:
@@ -63,12 +66,12 @@ class SqlDatabase:
         """Open a SQLite file (a path, made if it is not there) or a database URL, and migrate it.
 
         Raises DataFolderError for a file that is no such database or a newer one's, StoreUnavailableError if it does
-        not answer.
+        not answer, ConfigError for a URL that is none.
         """
         if isinstance(place, Path):
             engine = _sqlite_engine(place, busy_timeout_s)
         else:
-            engine = create_engine(place, paramstyle="format")
+            engine = _postgres_engine(place, name, busy_timeout_s)
         database = cls(engine, name)
         try:
             with database.transaction(write=True) as connection:
@@ -77,6 +80,14 @@ class SqlDatabase:
             engine.dispose()
             raise
         return database
+
+    @classmethod
+    def connect(cls, url: str, name: str) -> "SqlDatabase":
+        """Take a database that somebody else makes and migrates; it is reached when it is first asked.
+
+        Raises ConfigError for a URL that is none.
+        """
+        return cls(_postgres_engine(url, name, BUSY_TIMEOUT_S), name)
 
     @property
     def dialect(self) -> Dialect:
@@ -93,12 +104,19 @@ class SqlDatabase:
         try:
             with engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
-            raise StoreUnavailableError(f"the {self._name} {engine.url!r} does not answer ({error.orig})") from error
         except IntegrityError:
             raise
-        except DatabaseError as error:
-            raise DataFolderError(f"{engine.url!r} is no adtally {self._name}, or damaged ({error.orig})") from error
+        except DBAPIError as error:
+            if self._is_away(error):
+                text = f"the {self._name} {engine.url!r} does not answer ({error.orig})"
+                raise StoreUnavailableError(text) from error
+            if isinstance(error, DatabaseError):
+                text = f"{engine.url!r} is no adtally {self._name}, or damaged ({error.orig})"
+                raise DataFolderError(text) from error
+            raise
+        except NoConnectionError as error:
+            text = f"the {self._name} {engine.url!r} does not answer (all connections wait for it)"
+            raise StoreUnavailableError(text) from error
 
     def rows(self, statement: Select[Any]) -> list[Any]:
         """Give all rows of a query, in a transaction of its own. Raises as `transaction`."""
@@ -114,6 +132,13 @@ class SqlDatabase:
         """Close all connections."""
         self._engine.dispose()
 
+    def _is_away(self, error: DBAPIError) -> bool:
+        if self._engine.dialect.name != _POSTGRESQL:
+            return isinstance(error, OperationalError)
+        from adtally.postgres import is_away
+
+        return is_away(error.orig)
+
 
 def migrate(connection: Connection, folder: Path, name: str) -> int:
     """Bring the tables to the newest migration's number, which is given, inside the caller's transaction.
@@ -122,6 +147,8 @@ def migrate(connection: Connection, folder: Path, name: str) -> int:
     """
     known = {int(file.name.split("_")[0]): file for file in sorted(folder.glob("*.sql"))}
     newest = max(known)
+    if connection.dialect.name == _POSTGRESQL:
+        connection.execute(CreateSchema(name, if_not_exists=True))
     schema_version.create(connection, checkfirst=True)
     done = set(connection.scalars(select(schema_version.c.version)))
     if done and max(done) > newest:
@@ -132,7 +159,7 @@ def migrate(connection: Connection, folder: Path, name: str) -> int:
     for version in sorted(known.keys() - done):
         for statement in known[version].read_text(encoding="utf-8").split(";\n"):
             if statement.strip():
-                connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(_in_words_of(connection.dialect, statement))
         connection.execute(schema_version.insert(), {"version": version})
     return newest
 
@@ -148,7 +175,7 @@ def lookup_statement(dialect: Dialect, table: Table) -> Select[Any]:
 def json_texts(dialect: Dialect) -> Select[Any]:
     """Give the query for the texts in the parameter `ids`, a JSON array."""
     array: BindParameter[str] = bindparam("ids")
-    if dialect.name == "postgresql":
+    if dialect.name == _POSTGRESQL:
         return select(func.json_array_elements_text(cast(array, JSON)))
     return select(func.json_each(array).table_valued("value").c.value)
 
@@ -173,6 +200,28 @@ def insert_statement(dialect: Dialect, table: Table, *, replace: bool) -> str:
     else:
         statement = dialect_insert(dialect, table).on_conflict_do_nothing()
     return str(statement.compile(dialect=dialect))
+
+
+def _in_words_of(dialect: Dialect, statement: str) -> str:
+    if dialect.name != _POSTGRESQL:
+        return statement
+    from adtally.postgres import byte_ordered
+
+    return byte_ordered(statement)
+
+
+def _postgres_engine(url: str, name: str, busy_timeout_s: int) -> Engine:
+    try:
+        from adtally.postgres import begin, postgres_engine
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{name}.url needs {error.name}: install `adtally[cluster]`") from None
+    engine = postgres_engine(url, name, busy_timeout_s)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        begin(connection, name, busy_timeout_s, writes=connection.get_execution_options().get(_WRITES, False))
+
+    return engine
 
 
 def _sqlite_engine(file: Path, busy_timeout_s: int) -> Engine:

@@ -8,7 +8,7 @@ import pytest
 from deploy.local.clickhouse import ClickHouse
 
 from adtally.ledger.port import Ledger
-from support.ledgers import Opened, sqlite
+from support.ledgers import Opened, postgres, sqlite
 from support.ledgers import memory as memory_ledger
 from support.olap_stores import Store, Stored, chdb, clickhouse_stored, memory
 
@@ -35,10 +35,10 @@ def store(stored: Stored) -> Store:
     return stored.store
 
 
-@pytest.fixture(params=[sqlite, memory_ledger])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+@pytest.fixture(params=[sqlite, memory_ledger, pytest.param(postgres, marks=pytest.mark.servers)])
+def reopen(request: pytest.FixtureRequest) -> Iterator[Opened]:
     opened: list[Any] = []
-    make = request.param(tmp_path)
+    make = request.param(request)
 
     def open_again() -> Ledger:
         opened.append(make())

@@ -1,31 +1,65 @@
 """What every cache keeps, and for how long."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import pytest
+import redis
+from deploy.local.valkey import Valkey
 
 from adtally.serve.cache.memory import MemoryCache
 from adtally.serve.cache.port import Cache
+from adtally.serve.cache.valkey import ValkeyCache
 from support.serving import SetClock
 
 
-class Kept:
+class Kept(Protocol):
     """A cache, and how its time is made to pass."""
 
     cache: Cache
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for the cache."""
+        ...
+
+
+class InMemory:
     def __init__(self) -> None:
         self._clock = SetClock()
-        self.cache = MemoryCache(1 << 20, self._clock)
+        self.cache: Cache = MemoryCache(1 << 20, self._clock)
 
     def pass_time(self, seconds: float) -> None:
         self._clock.at_s += seconds
 
 
-@pytest.fixture(params=[Kept])
-def kept(request: pytest.FixtureRequest) -> Kept:
-    made: Kept = request.param()
-    return made
+class InValkey:
+    def __init__(self, server: Valkey) -> None:
+        self._client = redis.Redis.from_url(server.url)
+        self._client.flushdb()
+        self.opened = ValkeyCache(server.url, "test", SetClock())
+        self.cache: Cache = self.opened
+
+    def pass_time(self, seconds: float) -> None:
+        """Shorten what is left of each key's time: the server has a clock of its own."""
+        for key in self._client.scan_iter():
+            left_ms = self._client.pttl(key)
+            assert left_ms > 0, "a value was put that never ends"
+            self._client.pexpire(key, max(0, left_ms - round(seconds * 1000)))
+
+    def close(self) -> None:
+        self.opened.close()
+        self._client.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("valkey", marks=pytest.mark.servers)])
+def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
+    if request.param == "memory":
+        yield InMemory()
+        return
+    shared = InValkey(request.getfixturevalue("servers").running(Valkey))
+    yield shared
+    shared.close()
 
 
 def test_what_was_put_is_given_and_nothing_else(kept: Kept) -> None:

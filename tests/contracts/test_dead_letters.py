@@ -1,5 +1,6 @@
 """What every store of dead letters must hold to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -7,7 +8,9 @@ import pytest
 
 from adtally.errors import LogError, NotFoundError
 from adtally.eventlog.port import DeadLetter, DeadLetters, Partition, Position
+from adtally.eventlog.sql.deadletters import SqlDeadLetters
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+from support.databases import postgres_url, sqlite_file
 from support.memory_log import MemoryDeadLetters
 
 P, Q = Partition("edge-0"), Partition("edge-1")
@@ -17,9 +20,27 @@ def letter(partition: Partition, position: str, payload: bytes = b"\x00x") -> De
     return DeadLetter(partition, Position(position), "no event", payload, 5)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def letters(request: pytest.FixtureRequest, tmp_path: Path) -> DeadLetters:
-    return SqliteDeadLetters(tmp_path / "dead.db") if request.param == "sqlite" else MemoryDeadLetters()
+def file(request: pytest.FixtureRequest) -> DeadLetters:
+    return SqliteDeadLetters(sqlite_file(request))
+
+
+def sqlite(request: pytest.FixtureRequest) -> DeadLetters:
+    return SqlDeadLetters.open(sqlite_file(request))
+
+
+def postgres(request: pytest.FixtureRequest) -> DeadLetters:
+    return SqlDeadLetters.open(postgres_url(request))
+
+
+def memory(_: pytest.FixtureRequest) -> DeadLetters:
+    return MemoryDeadLetters()
+
+
+@pytest.fixture(params=[file, sqlite, memory, pytest.param(postgres, marks=pytest.mark.servers)])
+def letters(request: pytest.FixtureRequest) -> Iterator[DeadLetters]:
+    opened: DeadLetters = request.param(request)
+    yield opened
+    opened.close()
 
 
 def test_letters_are_kept_once_for_each_place(letters: DeadLetters) -> None:
@@ -38,6 +59,23 @@ def test_pages_by_the_last_place_show_every_letter_once(letters: DeadLetters) ->
     while page := letters.list(3, (seen[-1].partition, seen[-1].position) if seen else None):
         seen += page
     assert seen == kept
+
+
+def test_letters_hold_any_bytes_and_places_are_ordered_by_their_bytes(letters: DeadLetters) -> None:
+    places = ["1", "10", "A", "B", "Z", "a", "a-1", "a_1", "b", "\u00e9", "\U0001f45f"]
+    letters.put([letter(P, place, bytes(range(256))) for place in reversed(places)])
+    assert [each.position for each in letters.list(99)] == places
+    assert letters.get(P, Position("Z")).payload == bytes(range(256))
+
+
+def test_no_reason_keeps_a_letter_out(letters: DeadLetters) -> None:
+    letters.put([DeadLetter(P, Position("1"), "odd: \0", b"x", 5)])
+    assert letters.get(P, Position("1")).reason.startswith("odd: ")
+
+
+def test_no_letters_are_no_work(letters: DeadLetters) -> None:
+    letters.put([])
+    assert letters.count() == 0
 
 
 def test_a_letter_that_is_not_there_is_named(letters: DeadLetters) -> None:

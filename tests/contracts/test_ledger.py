@@ -1,6 +1,5 @@
 """What every ledger promises (ledger/port.py)."""
 
-from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from adtally.eventlog.port import Partition, Position
 from adtally.ledger import port
 from adtally.ledger.port import Absence, ArchiveNote, EdgeEvents, EdgeMark, Ledger, LineSummary
-from adtally.ledger.sql import SqlLedger
 from adtally.olap.port import Span
 from support.ledger_lines import HOUR_MS, cell, line
 from support.ledgers import Opened
@@ -217,12 +215,12 @@ def test_the_ledger_answers(ledger: Ledger) -> None:
     ledger.ping()
 
 
-def test_an_archiver_a_reconciler_and_readers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
-    opened = [SqlLedger.open(tmp_path / "ledger.db") for _ in range(4)]
+def test_an_archiver_a_reconciler_and_readers_at_the_same_time_lose_nothing(reopen: Opened) -> None:
+    opened = [reopen() for _ in range(4)]
     begin = Barrier(len(opened))
     errors: list[Exception] = []
 
-    def work(number: int, ledger: SqlLedger) -> None:
+    def work(number: int, ledger: Ledger) -> None:
         begin.wait()
         try:
             for at in range(30):
@@ -245,5 +243,3 @@ def test_an_archiver_a_reconciler_and_readers_at_the_same_time_lose_nothing(tmp_
     assert opened[3].last_commit() == 60
     assert opened[3].archive() == [note("0029", 29)]
     assert len(opened[3].open_edges()) == 1
-    for ledger in opened:
-        ledger.close()

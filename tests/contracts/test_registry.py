@@ -1,7 +1,6 @@
 """What every registry promises (registry/port.py)."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from threading import Barrier, Thread
 
 import msgspec
@@ -11,19 +10,26 @@ from adtally.errors import InvalidValueError, NotFoundError
 from adtally.registry import keys
 from adtally.registry.port import Ad, Advertiser, Campaign, RefusedAdsError, Registry, UpsertResult
 from adtally.registry.sql import SqlRegistry
+from support.databases import postgres_url, sqlite_file
 
 Opened = Callable[[], Registry]
 """Opens the same registry anew, as another process would."""
 
 
-def sqlite(tmp_path: Path) -> Opened:
-    return lambda: SqlRegistry.open(tmp_path / "registry.db")
+def sqlite(request: pytest.FixtureRequest) -> Opened:
+    file = sqlite_file(request)
+    return lambda: SqlRegistry.open(file)
 
 
-@pytest.fixture(params=[sqlite])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+def postgres(request: pytest.FixtureRequest) -> Opened:
+    url = postgres_url(request)
+    return lambda: SqlRegistry.open(url)
+
+
+@pytest.fixture(params=[sqlite, pytest.param(postgres, marks=pytest.mark.servers)])
+def reopen(request: pytest.FixtureRequest) -> Iterator[Opened]:
     opened: list[Registry] = []
-    make = request.param(tmp_path)
+    make = request.param(request)
 
     def open_again() -> Registry:
         opened.append(make())

@@ -101,6 +101,20 @@ class RefusedAdsError(ConflictError):
         self.refused = tuple(refused)
 
 
+class FeedPlace(msgspec.Struct, frozen=True):
+    """A place in the registry's feed of changes: a number that only grows, and what tells it from another feed's."""
+
+    number: int
+    token: str
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Ads that were changed behind a place, as they are now, and the place up to which these are all."""
+
+    ads: list[Ad]
+    place: FeedPlace
+
+
 class Registry(Protocol):
     """The operators' side. Calls block, and may come from any thread; each is one transaction."""
 
@@ -185,4 +199,32 @@ class AdReplica(Protocol):
 
     def refresh(self) -> bool:
         """Take note of changes since the last call; to be called several times a second. True if there were any."""
+        ...
+
+
+class AdSource(Protocol):
+    """The registry as one sees it who keeps a copy of all ads. Calls block, and raise StoreUnavailableError.
+
+    DataFolderError is raised where the registry has no tables yet.
+    """
+
+    def newest(self) -> FeedPlace:
+        """Give the place of the last change that is visible."""
+        ...
+
+    def changes(self, since: FeedPlace, ads_max: int) -> Changes | None:
+        """Give what was changed behind `since`, about `ads_max` ads of it; at the end the place stays the same.
+
+        None where the feed does not hold all of it: `since` is too old, or of another feed. A copy that was read, ad by
+        ad, after the feed's end was at `since` becomes complete by these changes: they are never behind a place before
+        they are visible.
+        """
+        ...
+
+    def ads(self, after: str, limit: int) -> list[Ad]:
+        """Give ads by ad_id, those behind `after`."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held open."""
         ...

@@ -46,3 +46,11 @@ api_key: Final = Table(
     Column("expires_ms", BigInteger),
     Column("used_ms", BigInteger),
 )
+
+change: Final = Table(
+    "change",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("token", Text, nullable=False),
+    Column("ids", Text, nullable=False),
+)

@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Table
 
 from adtally.registry import schema
+from adtally.registry.changes import note_change
 from adtally.registry.port import Ad, RefusedAd, RefusedAdsError, UpsertResult
 from adtally.sqldb import insert_statement, lookup_statement
 
@@ -44,7 +45,10 @@ def upsert(connection: Connection, ads: Sequence[Ad]) -> UpsertResult:
     _insert(connection, schema.advertiser, advertisers, replace=False)
     _insert(connection, schema.campaign, new_campaigns, replace=False)
     # In the key's order, so that neighbours in the tree are written together.
-    _insert(connection, schema.ad, [writes[ad_id] for ad_id in sorted(writes)], replace=True)
+    written = sorted(writes)
+    _insert(connection, schema.ad, [writes[ad_id] for ad_id in written], replace=True)
+    if written:
+        note_change(connection, written)
     return UpsertResult(created, changed, len(ads) - created - changed)
 
 

@@ -38,7 +38,7 @@ def test_opening_again_migrates_nothing_twice(tmp_path: Path) -> None:
     open_and_count(file)
     open_and_count(file)
     with closing(sqlite3.connect(file)) as raw:
-        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,)]
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,), (3,)]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "registry.db")) as raw:
         tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert "one" not in tables
-        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,)]
+        assert raw.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,), (3,)]
 
 
 def test_keys_of_the_first_version_go_on_working(tmp_path: Path) -> None:
@@ -79,6 +79,24 @@ def test_keys_of_the_first_version_go_on_working(tmp_path: Path) -> None:
         ("admin", None, None),
         ("read", None, None),
     ]
+
+
+def test_ads_from_before_the_feed_are_kept_and_their_changes_are_noted(tmp_path: Path) -> None:
+    file = tmp_path / "registry.db"
+    with closing(sqlite3.connect(file)) as raw, raw:
+        for migration in ("0001_initial.sql", "0002_key_scope_expiry_use.sql"):
+            raw.executescript((schema.MIGRATIONS / migration).read_text())
+        raw.execute("CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY)")
+        raw.execute("INSERT INTO schema_version VALUES (1), (2)")
+        raw.execute("INSERT INTO ad VALUES ('old', 'acme', 'https://a.example/', '', '', 'active')")
+    registry = SqlRegistry.open(file)
+    old, new = Ad("old", "acme", "https://a.example/"), Ad("new", "acme", "https://a.example/")
+    registry.upsert_ads([old, new])
+    with registry._database.transaction() as connection:
+        noted = connection.exec_driver_sql("SELECT number, ids FROM change ORDER BY number").all()
+    assert list(registry.all_ads()) == [new, old]
+    assert [tuple(row) for row in noted] == [(0, "[]"), (1, '["new"]')]
+    registry.close()
 
 
 def test_a_file_that_is_no_registry_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What of the event log is kept in a SQL database: dead letters, where several hosts share them."""
