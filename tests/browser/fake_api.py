@@ -112,9 +112,16 @@ class FakeApi:
 
     def start(self) -> None:
         """Serve on a free port of 127.0.0.1 until `stop`; nothing if it serves already."""
+        self._serve(0)
+
+    def start_again(self) -> None:
+        """Serve where it served before."""
+        self._serve(int(self.url.rpartition(":")[2]))
+
+    def _serve(self, port: int) -> None:
         if self._server is not None:
             return
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(self.app(), log_level="warning", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
@@ -142,7 +149,11 @@ class FakeApi:
                 return _problem(self.failing, "the store does not answer")
             if request.url.path in self.missing:
                 return _problem(404, "no such address")
-            if epoch_ms(request.query_params.get("end", "2000-01-01T00:00:00Z")) > SYSTEM_CLOCK.now_ms() + DAY_MS:
+            whole_month = request.url.path == "/v1/compare"
+            if (
+                not whole_month
+                and epoch_ms(request.query_params.get("end", "2000-01-01T00:00:00Z")) > SYSTEM_CLOCK.now_ms() + DAY_MS
+            ):
                 return _problem(400, "end: after tomorrow")
             return handler(request)
 

@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS
 from browser.fake_api import FakeApi
+from browser.fake_clicks import FakeAd
 from browser.visit import Visit
 
 
@@ -90,3 +91,16 @@ def test_a_server_without_comparison_and_lists_leaves_the_numbers(busy: FakeApi,
     page = visit.open()
     clicks(page, 30)
     expect(page.locator(".top-table")).to_have_count(0)
+
+
+def test_ads_without_a_campaign_can_be_chosen_and_the_address_keeps_it(busy: FakeApi, visit: Visit) -> None:
+    busy.clicks.ads.append(FakeAd("ad_alone", "Alone", ""))
+    busy.click("ad_alone", "somebody")
+    page = visit.open()
+    page.get_by_role("button", name="No campaign").click()
+    clicks(page, 1)
+    assert "campaign=" in page.url
+    page.reload()
+    clicks(page, 1)
+    page.get_by_role("button", name="Remove filter Campaign: none").click()
+    clicks(page, 31)

@@ -125,6 +125,15 @@ def test_a_period_is_compared_with_the_one_before(fake: FakeApi, visit: Visit) -
     expect(page.locator(".legend")).to_contain_text("Clicks before")
 
 
+def test_the_running_month_is_compared_up_to_its_end_so_that_whole_months_meet(visit: Visit) -> None:
+    page = visit.page
+    with page.expect_request(lambda request: "/v1/compare" in request.url) as request:
+        visit.open("?range=month&zone=UTC")
+    query = parse_qs(urlsplit(request.value.url).query)
+    start, end = (datetime.fromisoformat(query[name][0]) for name in ("start", "end"))
+    assert (start.day, end.day, (end.month - start.month) % 12) == (1, 1, 1)
+
+
 def test_an_event_brings_new_numbers_and_without_one_nothing_is_asked(fake: FakeApi, visit: Visit) -> None:
     fake.live = True
     page = visit.page

@@ -3,6 +3,8 @@ from playwright.sync_api import expect
 from browser.conftest import OpenVisit
 from browser.fake_api import FakeApi
 
+RECOVERED_MS_MAX = 30_000
+
 
 def test_a_503_keeps_the_numbers_says_so_and_ends_by_itself(fake: FakeApi, visits: OpenVisit) -> None:
     visit = visits(refusals_expected=(503,))
@@ -18,12 +20,22 @@ def test_a_503_keeps_the_numbers_says_so_and_ends_by_itself(fake: FakeApi, visit
     expect(page.get_by_role("status")).to_be_empty()
 
 
-def test_a_server_that_is_gone_is_told_apart_from_a_refusal(fake: FakeApi, visits: OpenVisit) -> None:
+def test_a_server_that_is_gone_leaves_the_old_numbers_marked_and_its_return_needs_no_reload(
+    fake: FakeApi, visits: OpenVisit
+) -> None:
     visit = visits()
     page = visit.open()
     expect(page.get_by_text("Live, numbers as of")).to_be_visible()
+    clicks = visit.figure("Clicks")
     fake.stop()
     expect(page.get_by_role("status")).to_contain_text("no connection")
+    expect(page.get_by_text("Retrying, numbers as of")).to_be_visible()
+    assert visit.figure("Clicks") == clicks
+    page.evaluate("window.notReloaded = true")
+    fake.start_again()
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible(timeout=RECOVERED_MS_MAX)
+    expect(page.get_by_role("status")).to_be_empty()
+    assert page.evaluate("window.notReloaded") is True
     visit.complaints = [line for line in visit.complaints if "ERR_CONNECTION_REFUSED" not in line]
 
 

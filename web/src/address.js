@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
+import { NO_CAMPAIGN } from "./filters.js";
 import { CUSTOM, DEFAULT_RANGE, GRAINS, rangeOf } from "./ranges.js";
 import { isZone, OWN_ZONE } from "./zones.js";
 
@@ -14,7 +15,7 @@ function read() {
     page: text("page") === "operations" ? "operations" : "clicks",
     hour: text("hour"),
     advertiser: text("advertiser"),
-    campaign: text("campaign"),
+    campaign: query.get("campaign") === "" ? NO_CAMPAIGN : text("campaign"),
     ad: text("ad"),
     device: text("device"),
     range: range.id,
@@ -34,7 +35,9 @@ function write(place) {
   const shown = place.range === CUSTOM ? place : { ...place, from: "", to: "" };
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(shown)) {
-    if (value && LEFT_OUT[/** @type {keyof Place} */ (name)] !== value) query.set(name, value);
+    if (value && LEFT_OUT[/** @type {keyof Place} */ (name)] !== value) {
+      query.set(name, value === NO_CAMPAIGN ? "" : value);
+    }
   }
   const text = query.toString();
   return text ? `?${text}` : location.pathname;

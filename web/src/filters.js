@@ -10,11 +10,16 @@ export const FILTERS = [
   { field: "device", param: "device", label: "Device" },
 ];
 
+/** Stands for the ads without a campaign: no id has a control character, and an empty filter means all. */
+export const NO_CAMPAIGN = "\u0000";
+
 /** The filters as the API wants them. @returns {Record<string, string>} */
 export function filterQuery(/** @type {Place} */ place) {
   /** @type {Record<string, string>} */
   const query = {};
-  for (const { field, param } of FILTERS) if (place[field]) query[param] = place[field];
+  for (const { field, param } of FILTERS) {
+    if (place[field]) query[param] = place[field] === NO_CAMPAIGN ? "" : place[field];
+  }
   return query;
 }
 
@@ -28,7 +33,7 @@ export function Chips({ place, adTitle, go }) {
   return html`
     <ul class="chips" aria-label="Filters">
       ${active.map(({ field, label }) => {
-        const value = field === "ad" ? adTitle : place[field];
+        const value = field === "ad" ? adTitle : place[field] === NO_CAMPAIGN ? "none" : place[field];
         return html`
           <li key=${field}>
             <button type="button" aria-label=${`Remove filter ${label}: ${value}`} onClick=${() => go({ [field]: "" })}>

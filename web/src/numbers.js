@@ -56,15 +56,16 @@ export function useNumbers(api, place) {
   const usualMs = everyMs(range, nowMs);
   const shown = place.page === "clicks";
   const live = useLive(shown && usualMs < 60_000, place);
-  const ask = (/** @type {string} */ address, /** @type {Record<string, string | number>} */ asked) =>
-    shown ? (/** @type {AbortSignal} */ signal) => api.getRange(address, asked, range, signal) : null;
+  const ask = (/** @type {string} */ address, /** @type {Record<string, string | number>} */ asked, whole = false) =>
+    shown ? (/** @type {AbortSignal} */ signal) => api.getRange(address, asked, { ...range, whole }, signal) : null;
   const pace = (/** @type {number} */ ms) => Math.max(live.connected ? TOLD_EVERY_MS : ms, usualMs);
   /** @type {import("./types.js").Polled<import("./types.js").Metrics>} */
   const metrics = usePoll(ask(path, query), live.connected ? TOLD_EVERY_MS : usualMs, inputs, live.ticks);
   /** @type {import("./types.js").Polled<import("./types.js").Quality>} */
   const quality = usePoll(ask("/v1/quality", filters), pace(QUALITY_EVERY_MS), inputs, live.ticks);
   /** @type {import("./types.js").Polled<import("./types.js").Comparison>} */
-  const comparison = usePoll(ask("/v1/compare", { ...filters, ...scale }), pace(TABLES_EVERY_MS), inputs);
+  // A month that has only its end before it would be compared with as many days, not with a month.
+  const comparison = usePoll(ask("/v1/compare", { ...filters, ...scale }, true), pace(TABLES_EVERY_MS), inputs);
   const known = useKept(subject, metrics.data);
   const knownQuality = useKept(subject, quality.data);
   const exports = { path: "/v1/series", query: { ...filters, ...scale, fill: "true", ...windowOf(range, nowMs) } };

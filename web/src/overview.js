@@ -3,7 +3,7 @@ import { Activity } from "./activity.js";
 import { AdCard } from "./adcard.js";
 import { isPassing } from "./api.js";
 import { GrainSelect, RangeFields, RangePresets, ZoneSelect } from "./controls.js";
-import { Chips } from "./filters.js";
+import { Chips, NO_CAMPAIGN } from "./filters.js";
 import { html } from "./html.js";
 import { useTop } from "./numbers.js";
 import { AdPicker } from "./picker.js";
@@ -45,7 +45,7 @@ function Tables({ api, place, go, admin, catalog, children }) {
             <${TopTable}
               key=${thing} thing=${thing} rows=${rows}
               nameOf=${(/** @type {string} */ id) => (thing === "ads" ? (names.get(id) ?? id) : id)}
-              onChoose=${(/** @type {string} */ id) => go({ [FIELDS[thing]]: id })}
+              onChoose=${(/** @type {string} */ id) => go({ [FIELDS[thing]]: id || NO_CAMPAIGN })}
             />
           `,
         )}

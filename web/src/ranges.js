@@ -63,6 +63,7 @@ export function rangeOf(id, from, to, zone) {
 /** First and last date of a range of whole days; null for one of minutes. @returns {[string, string] | null} */
 function datesOf(/** @type {Range} */ range, /** @type {number} */ nowMs) {
   const today = dateAt(nowMs, range.zone);
+  const monthTo = range.whole ? addDays(firstOfMonth(today, 1), -1) : today;
   switch (range.id) {
     case "today":
       return [today, today];
@@ -73,9 +74,9 @@ function datesOf(/** @type {Range} */ range, /** @type {number} */ nowMs) {
     case "30d":
       return [addDays(today, -29), today];
     case "month":
-      return [firstOfMonth(today, 0), today];
+      return [firstOfMonth(today, 0), monthTo];
     case "12mo":
-      return [firstOfMonth(today, -11), today];
+      return [firstOfMonth(today, -11), monthTo];
     default:
       return range.from !== "" && !range.from.includes("T") ? [range.from, range.to] : null;
   }

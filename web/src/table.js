@@ -1,14 +1,19 @@
+import { useState } from "preact/hooks";
 import { bucketName, count, dayAndTime } from "./format.js";
 import { html } from "./html.js";
 import { isRunning } from "./series.js";
 
+/** A browser that lays out ten thousand rows answers nobody meanwhile. */
+const ROWS_AT_ONCE = 500;
+
 /**
- * The chart's numbers as a table, newest first.
+ * The chart's numbers as a table, newest first, some hundreds at once.
  * @param {{
  *   buckets: import("./types.js").Bucket[], nowMs: number, scale: import("./chart.js").Scale, label: string,
  * }} props
  */
 export function BucketTable({ buckets, nowMs, scale, label }) {
+  const [rows, setRows] = useState(ROWS_AT_ONCE);
   const compared = buckets.some((bucket) => bucket.before !== null);
   const name = (/** @type {number} */ ms) =>
     scale.grain === "minute" ? dayAndTime(ms, scale.zone) : bucketName(ms, scale.grain, scale.zone);
@@ -24,7 +29,7 @@ export function BucketTable({ buckets, nowMs, scale, label }) {
           </tr>
         </thead>
         <tbody>
-          ${buckets.toReversed().map(
+          ${buckets.slice(-rows).toReversed().map(
             (bucket) => html`
               <tr key=${bucket.startMs}>
                 <th scope="row">
@@ -40,6 +45,12 @@ export function BucketTable({ buckets, nowMs, scale, label }) {
           )}
         </tbody>
       </table>
+      ${buckets.length > rows && html`
+        <p class="quiet none">
+          The newest ${count(rows)} of ${count(buckets.length)}; the files hold all.${" "}
+          <button type="button" class="plain" onClick=${() => setRows(rows + ROWS_AT_ONCE)}>Show more</button>
+        </p>
+      `}
     </div>
   `;
 }

@@ -16,13 +16,13 @@ export const THINGS = {
 const SKELETON_ROWS = 5;
 
 /** One row: its bar is its share of the largest. */
-function Row(/** @type {{ id: string, name: string, row: TopRow, most: number, onChoose: () => void }} */ props) {
-  const { id, name, row, most, onChoose } = props;
+function Row(/** @type {{ id: string, name: string, row: TopRow, most: number, onChoose: (() => void) | null }} */ props) {
+  const { name, row, most, onChoose } = props;
   return html`
     <tr>
       <th scope="row">
         <span class="share" style=${{ width: `${(100 * row.clicks) / Math.max(1, most)}%` }}></span>
-        ${id ? html`<button type="button" onClick=${onChoose}>${name}</button>` : html`<span class="quiet">${name}</span>`}
+        ${onChoose ? html`<button type="button" onClick=${onChoose}>${name}</button>` : html`<span class="quiet">${name}</span>`}
       </th>
       <td>${count(row.clicks)}</td>
       <td>${count(row.unique_users)}</td>
@@ -77,7 +77,7 @@ export function TopTable({ thing, rows, nameOf, onChoose }) {
                 `)
               : found.map(
                   ({ id, name, row }) => html`
-                    <${Row} key=${id} id=${id} name=${name} row=${row} most=${most} onChoose=${() => onChoose(id)} />
+                    <${Row} key=${id} id=${id} name=${name} row=${row} most=${most} onChoose=${id || thing === "campaigns" ? () => onChoose(id) : null} />
                   `,
                 )}
           </tbody>

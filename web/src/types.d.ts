@@ -97,6 +97,8 @@ export interface Range {
   from: string;
   to: string;
   zone: string;
+  /** Months up to their end, even if it is still to come. */
+  whole?: boolean;
 }
 
 /** A bucket as it is drawn: times in epoch milliseconds. */

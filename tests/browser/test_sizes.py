@@ -1,0 +1,31 @@
+"""What the page does with more than it usually gets."""
+
+from datetime import UTC, datetime, timedelta
+
+from playwright.sync_api import expect
+
+from adtally.clock import SYSTEM_CLOCK
+from browser.fake_api import FakeApi
+from browser.visit import Visit
+
+MINUTES_OF_SIX_DAYS = 6 * 1_440
+
+
+def test_thousands_of_minutes_are_drawn_read_with_the_keys_and_listed_bit_by_bit(fake: FakeApi, visit: Visit) -> None:
+    today = datetime.fromtimestamp(SYSTEM_CLOCK.now_ms() / 1000, UTC).date()
+    first, last = today - timedelta(days=6), today - timedelta(days=1)
+    page = visit.open(f"?range=custom&from={first}&to={last}&grain=minute&zone=UTC")
+    chart = page.get_by_role("slider")
+    expect(chart).to_have_attribute("aria-valuemax", str(MINUTES_OF_SIX_DAYS - 1))
+    chart.focus()
+    page.keyboard.press("Home")
+    expect(chart).to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("ArrowRight")
+    expect(chart).to_have_attribute("aria-valuenow", "1")
+    page.get_by_role("button", name="Table").click()
+    rows = page.locator(".activity tbody tr")
+    expect(rows).to_have_count(500)
+    page.get_by_role("button", name="Show more").click()
+    expect(rows).to_have_count(1_000)
+    page.get_by_role("button", name="Chart").click()
+    expect(chart).to_be_visible()
