@@ -100,3 +100,5 @@ span: Final = Table(
     _number("row_count"),
     _number("events"),
 )
+
+stream_report: Final = Table("stream_report", metadata, _text("shard", key=True), _number("as_of_ms"), _text("report"))
