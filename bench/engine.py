@@ -65,7 +65,7 @@ def _seconds_to_count(batches: Sequence[Batch]) -> float:
     engine = Engine("all")
     began_s = SYSTEM_CLOCK.monotonic_s()
     for place, (events, appended_ms) in enumerate(batches):
-        engine.apply(events, appended_ms)
+        engine.apply(events, appended_ms, events[-1].ts_ms)
         _hand_over_now_and_then(engine, place)
     return SYSTEM_CLOCK.monotonic_s() - began_s
 
@@ -74,7 +74,8 @@ def _seconds_to_decode_and_count(payloads: Sequence[tuple[bytes, list[int]]]) ->
     engine = Engine("all")
     began_s = SYSTEM_CLOCK.monotonic_s()
     for place, (payload, appended_ms) in enumerate(payloads):
-        engine.apply(decode_event_lines(payload), appended_ms)
+        events = decode_event_lines(payload)
+        engine.apply(events, appended_ms, events[-1].ts_ms)
         _hand_over_now_and_then(engine, place)
     return SYSTEM_CLOCK.monotonic_s() - began_s
 

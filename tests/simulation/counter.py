@@ -123,12 +123,12 @@ def watch_order(stream: Stream) -> None:
     count = stream._engine.apply
     last = (0, "", 0)
 
-    def apply(events: Sequence[Event], appended_ms: Sequence[int]) -> None:
+    def apply(events: Sequence[Event], appended_ms: Sequence[int], log_ms: int) -> None:
         nonlocal last
         for event in events:
             key = event.ts_ms, event.edge_id, event.seq
             assert last < key, f"counted out of order: {key} behind {last}"
             last = key
-        count(events, appended_ms)
+        count(events, appended_ms, log_ms)
 
     stream._engine.apply = apply  # type: ignore[method-assign]

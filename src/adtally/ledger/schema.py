@@ -108,3 +108,4 @@ reconcile_request: Final = Table(
     Column("finished", SmallInteger, nullable=False),
     _text("document"),
 )
+stream_report: Final = Table("stream_report", metadata, _text("shard", key=True), _number("as_of_ms"), _text("report"))

@@ -17,6 +17,10 @@ STREAM_GAUGES: Final = {
     "adtally_stream_events": ("events", "Events processed since the stream's start, replayed ones included"),
     "adtally_stream_duplicates": ("duplicates", "Duplicates since the stream's start"),
     "adtally_stream_late": ("late", "Late events since the stream's start, left to the recount"),
+    "adtally_stream_repeats": (
+        "repeats",
+        "Events since the stream's start that the log held already, not counted again",
+    ),
     "adtally_stream_dead_letters": ("dead_letters", "Pieces of the log that could not be parsed"),
 }
 """What the stream says of itself: metric, field of StreamReport, meaning."""

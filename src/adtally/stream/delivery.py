@@ -1,4 +1,4 @@
-"""Carries the stream's rows to the store: over one loopback HTTP endpoint, in a thread beside the stream."""
+"""Carries the stream's rows to the store, in a thread beside the stream: over a loopback HTTP endpoint, or straight."""
 
 import http.client
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from adtally.errors import StoreUnavailableError
-from adtally.stream.port import LiveFlush, LiveSink
+from adtally.olap.port import OlapWriter
+from adtally.stream.port import LiveFlush, LiveSink, ReportBoard
 from adtally.telemetry import log
 
 LIVE_PATH: Final = "/live"
@@ -36,6 +37,25 @@ class HttpLiveSink:
             raise StoreUnavailableError(f"the store does not take rows: {error!r}") from error
         if response.status != http.client.NO_CONTENT:
             raise StoreUnavailableError(f"the store does not take rows: {response.status} {body[:200]!r}")
+
+
+class WriterSink:
+    """Implements LiveSink: writes to the store itself, and notes the report where all streams' reports are."""
+
+    def __init__(self, writer: OlapWriter, board: ReportBoard) -> None:
+        self._writer = writer
+        self._board = board
+
+    def deliver(self, flush: LiveFlush) -> None:
+        """Append the rows; on return readers see them. Raises StoreUnavailableError."""
+        if len(flush.rows):
+            self._writer.append_live(flush.rows)
+        try:
+            # Only behind the rows: the report says that they are there.
+            self._board.note(flush.report)
+        except StoreUnavailableError as error:
+            # The rows are in. The next report says all that this one does.
+            log.warning("how far the stream has come could not be noted", error=str(error))
 
 
 class ThreadPump:

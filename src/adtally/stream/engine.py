@@ -59,8 +59,12 @@ class Engine:
         self.undelivered = 0
         """Clicks that were counted and not yet handed over."""
 
-    def apply(self, events: Sequence[Event], appended_ms: Sequence[int]) -> None:
-        """Take events in their order, each with the time of its append."""
+    def apply(self, events: Sequence[Event], appended_ms: Sequence[int], log_ms: int) -> None:
+        """Take events in their order, each with the time of its append.
+
+        `log_ms` is how far the log has come with them: no later event that is not late is older than this less the
+        lateness.
+        """
         window, lateness, floor = self._window_ms, self._lateness_ms, self.floor_ms
         last_ok, minutes, dirty = self._last_ok, self._minutes, self._dirty
         ts_max, duplicates, late, counted = self.ts_ms_max, 0, 0, 0
@@ -109,10 +113,7 @@ class Engine:
         self.duplicates += duplicates
         self.late += late
         self.undelivered += counted
-        if events:
-            # What follows was appended later than this in the log's own order, and is not older in the merged one: an
-            # event that waited long for its append says nothing about the other partitions.
-            self._expire(min(appended_ms[-1], events[-1].ts_ms), fresh)
+        self._expire(log_ms, fresh)
 
     def take_dirty(self, rows_max: int) -> Handover:
         """Give up to `rows_max` cells that changed since they were last taken, as rows with running totals."""
@@ -187,3 +188,8 @@ class Engine:
                     del last_ok[click]
             if kept:
                 self._expiry.append((log_ms, kept))
+
+
+def first_whole_minute(bound_ms: int, window_ms: int) -> int:
+    """Give the first minute whose look-back of one window lies wholly behind `bound_ms`."""
+    return -(-(bound_ms + window_ms) // MINUTE_MS) * MINUTE_MS

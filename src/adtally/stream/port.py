@@ -22,6 +22,10 @@ class StreamReport(msgspec.Struct, frozen=True):
     open_cells: int
     positions: dict[str, str]
     """Where the next event will be read, by partition."""
+    repeats: int = 0
+    """Events that the log holds more than once, and that were counted before."""
+    shards: tuple[str, ...] = ()
+    """Of the whole log, those that other streams count too; none where one stream counts all in one order."""
 
 
 class LiveFlush(msgspec.Struct, frozen=True):
@@ -29,6 +33,31 @@ class LiveFlush(msgspec.Struct, frozen=True):
 
     rows: LiveRows
     report: StreamReport
+
+
+class ShardReport(msgspec.Struct, frozen=True):
+    """What is known of one shard: the newest report of whoever counts it."""
+
+    shard: str
+    as_of_ms: int
+    """The greatest that any report said: a stream that restarts replays what is in the live table already."""
+    report: StreamReport
+
+
+class ReportBoard(Protocol):
+    """Puts the reports of several streams together, each of which counts some shards. Thread-safe."""
+
+    def note(self, report: StreamReport) -> None:
+        """Note for each shard that the report has a position of. Raises StoreUnavailableError."""
+        ...
+
+    def reports(self) -> list[ShardReport]:
+        """Give what is known, by shard. Raises StoreUnavailableError."""
+        ...
+
+    def forget(self) -> None:
+        """Forget all: for when the live table was emptied. Raises StoreUnavailableError."""
+        ...
 
 
 class LiveSink(Protocol):

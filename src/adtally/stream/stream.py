@@ -1,22 +1,20 @@
 """The stream role: reads the log, merges, counts, delivers to the store, and commits from where it would restart."""
 
 from collections import deque
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from adtally.config import StreamConfig
-from adtally.counting import MINUTE_MS
 from adtally.errors import LogError
-from adtally.event import Event, decode_control, decode_event, decode_event_lines
-from adtally.eventlog.port import BEGINNING, DeadLetter, DeadLetters, LogReader, Partition, Position, Record
-from adtally.stream.engine import Engine, Handover
+from adtally.event import decode_control
+from adtally.eventlog.port import BEGINNING, DeadLetters, LogReader, Partition, Position, Record
+from adtally.stream.decoding import Decoding
+from adtally.stream.engine import Engine, first_whole_minute
 from adtally.stream.merge import Inlet, Merged, merge
-from adtally.stream.port import LiveFlush, StreamReport
+from adtally.stream.outbox import Outbox, Pump, passed
+from adtally.stream.port import StreamReport
 from adtally.telemetry import log
-
-ROWS_MAX: Final = 100_000
-"""Of one delivery."""
 
 WAITING_MAX: Final = 200_000
 """Events of one partition that wait for the others; above this it is not read further."""
@@ -25,18 +23,6 @@ UNDELIVERED_MAX: Final = 2_000_000
 """Clicks that wait for the store; above this the log is not read further, for it keeps them in less memory."""
 
 CUT_EVERY_MS: Final = 1_000
-
-
-class Pump(Protocol):
-    """Delivers one flush at a time, beside the stream or at once."""
-
-    def start(self, flush: LiveFlush) -> None:
-        """Begin a delivery. Only right while none is under way."""
-        ...
-
-    def finished(self) -> bool | None:
-        """Tell how the delivery ended: True stored, False to be sent again, None while it is under way."""
-        ...
 
 
 class _Cut(msgspec.Struct, frozen=True):
@@ -51,19 +37,15 @@ class Stream:
 
     def __init__(self, reader: LogReader, dead_letters: DeadLetters, pump: Pump, config: StreamConfig) -> None:
         self._reader = reader
-        self._dead_letters = dead_letters
-        self._pump = pump
+        self._decoding = Decoding(reader, dead_letters)
+        self._outbox = Outbox(pump, config.flush_ms)
         self._config = config
         self._engine = Engine("all", config.dedup_window_ms, config.lateness_ms)
         self._committed = reader.committed()
         self._inlets: dict[Partition, Inlet] = {}
         self._cuts: deque[_Cut] = deque()
         self._floor_known = not self._committed
-        self._handover: Handover | None = None
-        self._sent_as_of_ms = 0
-        self._flushed_ms = 0
         self._committed_ms = 0
-        self._dead_letter_count = dead_letters.count()
 
     def step(self, now_ms: int) -> int:
         """Do what can be done now; give the number of events that were counted. Raises LogError."""
@@ -80,19 +62,20 @@ class Stream:
         merged = merge(list(self._inlets.values()))
         if merged.events:
             self._count(merged, place)
-        self._start_delivery(now_ms)
+        self._outbox.start([self._engine], lambda: self.report(now_ms), now_ms)
+        self._finish_delivery(now_ms)
         return len(merged.events)
 
     def report(self, now_ms: int) -> StreamReport:
         """Give how far the stream has come and what it holds."""
         engine = self._engine
         return StreamReport(
-            as_of_ms=self._as_of_ms() if engine.changed == 0 else self._sent_as_of_ms,
+            as_of_ms=self._as_of_ms() if engine.changed == 0 else self._outbox.stored_as_of_ms,
             reported_ms=now_ms,
             events=engine.events,
             duplicates=engine.duplicates,
             late=engine.late,
-            dead_letters=self._dead_letter_count,
+            dead_letters=self._decoding.dead_letters,
             dedup_entries=engine.dedup_entries,
             open_cells=engine.open_cells,
             positions={str(inlet.partition): str(inlet.restart(self._reader)) for inlet in self._inlets.values()},
@@ -101,57 +84,33 @@ class Stream:
     @property
     def idle(self) -> bool:
         """True if everything that was counted is in the store."""
-        return self._handover is None and self._engine.changed == 0
+        return self._outbox.empty and self._engine.changed == 0
 
     def _read(self, inlet: Inlet, now_ms: int) -> bool:
         """Read on; False at the log's end."""
         records = self._reader.read(inlet.partition, inlet.next_read, self._config.read_bytes_max)
         for record in records:
             if record.kind == "events":
-                self._take_events(inlet, record, now_ms)
+                events = self._decoding.events(record, now_ms)
+                if events:
+                    inlet.push_events(record, events)
+                else:
+                    inlet.skip(record)
             elif record.kind == "control":
                 self._take_control(inlet, record, now_ms)
             else:
-                self._bury(inlet, record, [DeadLetter(*_place(record), record.reason, record.payload, now_ms)])
+                self._bury(inlet, record, record.reason, now_ms)
         return bool(records)
-
-    def _take_events(self, inlet: Inlet, record: Record, now_ms: int) -> None:
-        try:
-            events = decode_event_lines(record.payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            events = self._decode_one_by_one(record, now_ms)
-            if not events:
-                inlet.skip(record)
-                return
-        inlet.push_events(record, events)
 
     def _take_control(self, inlet: Inlet, record: Record, now_ms: int) -> None:
         try:
             inlet.push_control(record, decode_control(record.payload))
         except msgspec.MsgspecError as error:
-            self._bury(inlet, record, [DeadLetter(*_place(record), f"control: {error}", record.payload, now_ms)])
+            self._bury(inlet, record, f"control: {error}", now_ms)
 
-    def _decode_one_by_one(self, record: Record, now_ms: int) -> list[Event]:
-        events: list[Event] = []
-        letters: list[DeadLetter] = []
-        for index, line in enumerate(record.payload.split(b"\n")):
-            try:
-                events.append(decode_event(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                position = self._reader.position_of(record, index)
-                letters.append(DeadLetter(record.partition, position, str(error), line, now_ms))
-        self._keep_letters(letters)
-        return events
-
-    def _bury(self, inlet: Inlet, record: Record, letters: list[DeadLetter]) -> None:
-        self._keep_letters(letters)
+    def _bury(self, inlet: Inlet, record: Record, reason: str, now_ms: int) -> None:
+        self._decoding.bury(record, reason, now_ms)
         inlet.skip(record)
-
-    def _keep_letters(self, letters: list[DeadLetter]) -> None:
-        for letter in letters:
-            log.error("dead letter", partition=letter.partition, position=letter.position, reason=letter.reason)
-        self._dead_letters.put(letters)
-        self._dead_letter_count = self._dead_letters.count()
 
     def _place_to_remember(self) -> dict[Partition, Position] | None:
         """Give this place, about once a second of log time, as one from which a restart may be possible."""
@@ -164,37 +123,24 @@ class Stream:
         # Nothing that stands before these events is newer than this, unless a clock was set back.
         bound_ms = max(merged.events[0].ts_ms, merged.appended_ms[0])
         if not self._floor_known:
-            self._engine.floor_ms = _first_whole_minute(bound_ms, self._config.dedup_window_ms)
+            self._engine.floor_ms = first_whole_minute(bound_ms, self._config.dedup_window_ms)
             self._floor_known = True
         if place is not None and self._engine.ts_ms_max <= bound_ms:
             self._cuts.append(_Cut(bound_ms, place))
-        self._engine.apply(merged.events, merged.appended_ms)
+        # What follows was appended later than this in the log's own order, and is not older in the merged one: an
+        # event that waited long for its append says nothing about the other partitions.
+        log_ms = min(merged.appended_ms[-1], merged.events[-1].ts_ms)
+        self._engine.apply(merged.events, merged.appended_ms, log_ms)
 
     def _as_of_ms(self) -> int:
         awaited = [inlet.seen_ms for inlet in self._inlets.values() if not inlet.retired]
         return min(awaited, default=0)
 
-    def _start_delivery(self, now_ms: int) -> None:
-        overdue = now_ms - self._flushed_ms >= self._config.flush_ms or now_ms < self._flushed_ms
-        if self._handover is not None or not (overdue or self._engine.changed >= ROWS_MAX):
-            return
-        self._flushed_ms = now_ms
-        self._handover = self._engine.take_dirty(ROWS_MAX)
-        report = self.report(now_ms)
-        self._sent_as_of_ms = report.as_of_ms
-        self._pump.start(LiveFlush(self._handover.rows, report))
-        self._finish_delivery(now_ms)
-
     def _finish_delivery(self, now_ms: int) -> None:
-        stored = None if self._handover is None else self._pump.finished()
-        if self._handover is None or stored is None:
-            return
-        handover, self._handover = self._handover, None
-        if not stored:
-            self._engine.take_back(handover)
+        if not self._outbox.finish():
             return
         self._engine.close_minutes()
-        if now_ms - self._committed_ms >= self._config.commit_ms or now_ms < self._committed_ms:
+        if passed(self._committed_ms, self._config.commit_ms, now_ms):
             self._committed_ms = now_ms
             self._commit()
 
@@ -202,7 +148,7 @@ class Stream:
         """Commit the newest place from which a restart hands on every minute that is still open."""
         window_ms, oldest_open_ms = self._config.dedup_window_ms, self._engine.oldest_open_ms()
         chosen: _Cut | None = None
-        while self._cuts and _first_whole_minute(self._cuts[0].bound_ms, window_ms) <= oldest_open_ms:
+        while self._cuts and first_whole_minute(self._cuts[0].bound_ms, window_ms) <= oldest_open_ms:
             chosen = self._cuts.popleft()
         if chosen is None:
             return
@@ -211,12 +157,3 @@ class Stream:
         except LogError as error:
             # Nothing is lost: an older position only means a longer replay.
             log.warning("the restart position was not committed", error=str(error))
-
-
-def _first_whole_minute(bound_ms: int, window_ms: int) -> int:
-    """Give the first minute whose look-back of one window lies wholly behind `bound_ms`."""
-    return -(-(bound_ms + window_ms) // MINUTE_MS) * MINUTE_MS
-
-
-def _place(record: Record) -> tuple[Partition, Position]:
-    return record.partition, record.at
