@@ -18,7 +18,11 @@ HEAP: Final = "256m"
 ASK_S: Final = 2.0
 
 # The first start of a broker formats its folder; both are one command, so that three brokers come up at once.
-_START: Final = '[ -f "$1/meta.properties" ] || "$2" -Xmx128m -cp "$3" kafka.tools.StorageTool format -t "$4" -c "$5" || exit 1; shift 5; exec "$@"'
+_START: Final = """
+[ -f "$1/meta.properties" ] || "$2" -Xmx128m -cp "$3" kafka.tools.StorageTool format -t "$4" -c "$5" || exit 1
+shift 5
+exec "$@"
+"""
 
 
 def jars() -> Path:
