@@ -19,11 +19,21 @@ BEGINNING = Position("")
 
 Partition = NewType("Partition", str)
 
+SHARED_PREFIX: Final = "clicks-"
+"""Begins the names of partitions that many edges write: an edge's events lie in all of them."""
 IMPORT_PREFIX: Final = "import-"
 IMPORTS: Final = Partition(f"{IMPORT_PREFIX}0")
 """Holds the events of imported files."""
 REPLAYED_LETTERS: Final = Partition(f"{IMPORT_PREFIX}letters")
 """Holds the events of mended dead letters."""
+
+
+def is_shared(partition: Partition) -> bool:
+    """Tell whether many edges write a partition: what stands between two events of one edge tells nothing then.
+
+    Their control records are in another partition.
+    """
+    return partition.startswith(SHARED_PREFIX)
 
 
 def is_import(partition: Partition) -> bool:
@@ -40,7 +50,9 @@ class Record(msgspec.Struct, frozen=True):
 
     `payload` is JSON objects joined by line feeds for `events`, one JSON object for `control`, and whatever bytes could
     still be read for `damaged` (then `reason` says what is wrong). `appended_ms` is the time of the append, the same
-    for all events of the batch. `skip` events at the start of the payload lie before the position that was asked for.
+    for all events of the record; where a log stamps it by itself, events that were appended together may come in
+    several records, and others in one. `skip` events at the start of the payload lie before the position that was asked
+    for.
     """
 
     partition: Partition
@@ -56,14 +68,16 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class LogWriter(Protocol):
-    """Appends for one edge worker to one partition. Not thread-safe: one caller at a time."""
+    """Appends for one edge worker. Not thread-safe: one caller at a time."""
 
     def append(self, events: Sequence[bytes], now_ms: int) -> None:
-        """Append encoded events as one batch, durably: on return they survive the loss of power.
+        """Append encoded events as one batch, durably: on return they survive the loss of power, or of a broker.
 
-        Raises LogError where that cannot be claimed. A failed append may still be found in the log if the process or
-        the machine dies in this very moment; it is never found otherwise, and the writer stays usable: its next append
-        goes to a fresh segment.
+        `now_ms` is the time of the append, unless the log stamps it by itself. Raises LogError where durability cannot
+        be claimed; the writer stays usable. In a log of files what failed is found only if the process or the machine
+        dies in this very moment. On Kafka any of its events may be found, until long after: so a number whose append
+        failed may be reported lost and still be there, and an event that is appended again may be there twice. Whatever
+        counts takes each (edge_id, seq) once, and an event before a loss.
         """
         ...
 
@@ -74,8 +88,9 @@ class LogWriter(Protocol):
     def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
         """Append encoded events as one batch (none, if there are none) and control records behind it.
 
-        All is durable on return, as `append` has it, and a reader never finds the one without the other. Raises
-        LogError.
+        All is durable on return, as `append` has it. The records are never found without the events; the events are
+        found without the records only where that is harmless: in a log without transactions, if the append fails or the
+        process dies between the two. Raises LogError.
         """
         ...
 
@@ -88,14 +103,18 @@ class LogReader(Protocol):
     """Reads partitions and remembers, by the reader's name, where it would restart."""
 
     def partitions(self) -> list[Partition]:
-        """Give the partitions that exist now, sorted."""
+        """Give the partitions that exist now, sorted; a log far away is asked every few seconds.
+
+        Raises LogError while a log that was never reached does not answer.
+        """
         ...
 
     def read(self, partition: Partition, start: Position, bytes_max: int) -> list[Record]:
         """Give the records from `start` on, in the log's order, until about `bytes_max` bytes; empty at the end.
 
-        At least one record is given where there is one. Raises PositionGoneError if `start` was removed by retention,
-        and LogError if the log cannot be read now (try again).
+        At least one record is given where there is one: an empty answer says that the end was looked for just now, and
+        that all appends which returned before then were read. Raises PositionGoneError if `start` was removed by
+        retention, and LogError if the log cannot be read now (try again).
         """
         ...
 
@@ -104,7 +123,10 @@ class LogReader(Protocol):
         ...
 
     def committed(self) -> dict[Partition, Position]:
-        """Give the committed restart position of each partition; a partition without one is absent."""
+        """Give the committed restart position of each partition; a partition without one is absent.
+
+        Raises LogError.
+        """
         ...
 
     def commit(self, positions: Mapping[Partition, Position]) -> None:

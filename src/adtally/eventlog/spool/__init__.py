@@ -1,0 +1,1 @@
+"""A local buffer in front of any event log."""
