@@ -24,6 +24,7 @@ CLIENTS = {
     "apsw": ("eventlog/sqlite/", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
+    "obstore": ("lake/objects.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
