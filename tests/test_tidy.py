@@ -26,6 +26,7 @@ CLIENTS = {
     "confluent_kafka": ("eventlog/kafka/",),
     "httpx": ("cli/target.py",),
     "psycopg": ("postgres.py",),
+    "obstore": ("lake/objects.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "redis": ("serve/cache/valkey.py",),
     "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "reconcile/requests_sql.py", "registry/", "sqldb.py"),

@@ -1,28 +1,36 @@
-"""What every lake must do: today the folder, and the one in memory that other tests use."""
+"""What every lake must do: the folder, the bucket, and the one in memory that other tests use."""
 
 from pathlib import Path
 
 import pytest
+from deploy.local.s3 import S3
 
 from adtally.errors import LakeFileGoneError
 from adtally.lake.columns import EVENT_COLUMNS
 from adtally.lake.directory import DirectoryLake
 from adtally.lake.port import Lake
+from adtally.lake.s3 import S3Lake
 from support.lake_events import HOUR_MS, NOON_MS, click, ids, rows
 from support.memory_lake import MemoryLake
+from support.s3 import access, fresh_url
 
 
-def directory(tmp_path: Path) -> Lake:
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     return DirectoryLake(tmp_path / "lake")
 
 
-def memory(tmp_path: Path) -> Lake:
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     return MemoryLake()
 
 
-@pytest.fixture(params=[directory, memory])
+def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    server = request.getfixturevalue("servers").running(S3)
+    return S3Lake(f"{fresh_url(server)}/lake", access(server))
+
+
+@pytest.fixture(params=[directory, memory, pytest.param(s3, marks=pytest.mark.servers)])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    opened: Lake = request.param(tmp_path)
+    opened: Lake = request.param(request, tmp_path)
     return opened
 
 

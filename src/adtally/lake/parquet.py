@@ -6,8 +6,9 @@ chDB, DuckDB and Spark (from 3.4) read all that is used here.
 """
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,13 +46,20 @@ _ENCODINGS: Final = {
 }
 
 
-def write_events(events: pa.Table, path: Path) -> None:
+def encode_events(events: pa.Table) -> bytes:
+    """Give the bytes of a file of events, sorted by (ad_id, ts_ms)."""
+    content = BytesIO()
+    write_events(events, content)
+    return content.getvalue()
+
+
+def write_events(events: pa.Table, to: Path | IO[bytes]) -> None:
     """Write events, sorted by (ad_id, ts_ms), not yet durably. Raises OSError and pyarrow's ArrowException."""
     pq.write_table(
         events.select(EVENT_COLUMNS.names)
         .cast(EVENT_COLUMNS)
         .sort_by([("ad_id", "ascending"), ("ts_ms", "ascending")]),
-        path,
+        to,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         row_group_size=ROW_GROUP_EVENTS,
