@@ -7,6 +7,8 @@ from zlib import crc32
 MINUTE_MS: Final = 60_000
 DEDUP_WINDOW_MS: Final = 5 * MINUTE_MS
 LATENESS_MS: Final = 2 * MINUTE_MS
+AHEAD_MS: Final = MINUTE_MS
+"""A partition that is read in its own order: events further ahead of the log's time than this are not counted live."""
 
 COUNTING_VERSION: Final = 1
 """Raised whenever these rules change: numbers made under different versions must not be mixed."""
