@@ -23,6 +23,7 @@ SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".css", ".html", ".sql")
 CLIENTS = {
     "apsw": ("eventlog/sqlite/", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
+    "confluent_kafka": ("stream/flink/topics.py",),
     "httpx": ("cli/target.py",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),

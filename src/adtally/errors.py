@@ -73,6 +73,10 @@ class StoreQueryError(AdtallyError):
     """The OLAP store refused a statement: a defect of ours, never the caller's."""
 
 
+class FlinkError(AdtallyError):
+    """Flink did not answer, or refused a statement: try again later."""
+
+
 class LakeError(AdtallyError):
     """The lake could not take or give files now: try again later."""
 
