@@ -201,8 +201,7 @@ class Flink(Server):
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": "1000000",
             "restart-strategy.fixed-delay.delay": "1 s",
-            # Answers about checkpoints are kept for so long.
-            "web.refresh-interval": "1000",
+            "execution.checkpointing.num-retained": "3",
             **(settings or {}),
         }
         self.job_manager = FlinkJobManager(folder / "jobmanager", self._settings)

@@ -52,7 +52,7 @@ class Clicks:
     def __init__(self, brokers: Sequence[str], topic: str) -> None:
         self.brokers, self.topic = ",".join(brokers), topic
         make_topic(brokers, topic)
-        self._producer = kafka.Producer({"bootstrap.servers": self.brokers, "linger.ms": 5})
+        self._producer = kafka.Producer({"bootstrap.servers": self.brokers, "linger.ms": 5, "log_level": 0})
 
     def produce(self, events: Iterator[Event] | Sequence[Event]) -> None:
         for event in events:

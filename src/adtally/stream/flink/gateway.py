@@ -1,15 +1,16 @@
 """Talks to Flink's SQL gateway (its REST API, version 1) and, for what that does not tell, to the job manager."""
 
 import http.client
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
-from adtally.errors import FlinkError
+from adtally.errors import FlinkError, FlinkRefusedError
 
 TIMEOUT_S: Final = 60.0
-RESULT_POLLS_MAX: Final = 600
+LOOKS_MAX: Final = 600
 RUNNING: Final = frozenset({"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "RECONCILING"})
 """States of a job that needs no submission."""
 
@@ -51,14 +52,18 @@ class Session:
         self._gateway = gateway
         self._path = f"/v1/sessions/{handle}"
 
-    def execute(self, statement: str) -> list[list[Any]]:
-        """Run one statement and give its rows; of an INSERT, the job's id. Raises FlinkError."""
+    def execute(self, statement: str, wait: Callable[[], None]) -> list[list[Any]]:
+        """Run one statement and give its rows; of an INSERT, the job's id. Raises FlinkError.
+
+        `wait` is called between looks for the result, and waits a tenth of a second; the first job of a gateway can
+        take half a minute to plan on a busy machine.
+        """
         operation = self._gateway.call("POST", f"{self._path}/statements", {"statement": statement})["operationHandle"]
-        for _ in range(RESULT_POLLS_MAX):
-            # The gateway answers when there is a result, or after a while that there is none yet.
+        for _ in range(LOOKS_MAX):
             result = self._gateway.call("GET", f"{self._path}/operations/{operation}/result/0")
             if result["resultType"] != "NOT_READY":
                 return [row["fields"] for row in result["results"]["data"]]
+            wait()
         raise FlinkError(f"Flink's SQL gateway has not finished a statement: {statement[:80]!r}")
 
     def properties(self) -> dict[str, str]:
@@ -123,7 +128,7 @@ def _call(url: str, method: str, path: str, body: object) -> bytes:
     finally:
         connection.close()
     if response.status >= http.client.BAD_REQUEST:
-        raise FlinkError(f"Flink refused {method} {path}: {response.status} {_reason(answer)}")
+        raise FlinkRefusedError(f"Flink refused {method} {path}: {response.status} {_reason(answer)}")
     return answer
 
 

@@ -15,6 +15,7 @@ from adtally.stream.port import StreamReport
 from adtally.telemetry import log
 
 BEAT_S: Final = 1.0
+WAIT_S: Final = 0.1
 
 
 def job_settings(config: Config) -> JobSettings:
@@ -36,7 +37,12 @@ def run_flink_watch(
     settings = job_settings(config)
     make_live_topic(settings.brokers, settings.live_topic, config.log.replicas)
     topics = JobTopics(settings.brokers, settings.topic, settings.live_topic, settings.group)
-    watch = JobWatch(config.stream.flink_url, settings, topics, replay=config.stream.flink_restart == "replay")
+
+    def wait() -> None:
+        on_beat()
+        stop.wait(WAIT_S)
+
+    watch = JobWatch(config.stream.flink_url, settings, topics, wait, replay=config.stream.flink_restart == "replay")
     on_ready()
     while not stop.is_set():
         watch.step(SYSTEM_CLOCK.now_ms())

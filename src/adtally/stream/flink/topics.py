@@ -13,7 +13,16 @@ from adtally.errors import LogError, PositionGoneError
 
 TIMEOUT_S: Final = 10.0
 LOOK_S: Final = 0.1
-LOOKS_MAX: Final = 100
+LOOKS_MAX: Final = 50
+UNSETTLED: Final = frozenset(
+    {
+        kafka.KafkaError.NOT_COORDINATOR,
+        kafka.KafkaError.COORDINATOR_NOT_AVAILABLE,
+        kafka.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""A group has no coordinator yet, while its broker starts or was just lost."""
+
 LIVE_PARTITIONS: Final = 4
 LIVE_RETENTION_MS: Final = 24 * 3_600_000
 
@@ -181,8 +190,13 @@ def _ends(consumer: Any, topic: str, partitions: Sequence[int]) -> dict[int, int
 
 
 def _asked(question: Callable[[], T]) -> T:
-    """Give what Kafka answers. Raises LogError."""
-    try:
-        return question()
-    except kafka.KafkaException as error:
-        raise LogError(f"Kafka did not answer: {error}") from None
+    """Give what Kafka answers, once a group's coordinator is found. Raises LogError."""
+    looks = 0
+    while True:
+        try:
+            return question()
+        except kafka.KafkaException as error:
+            looks += 1
+            if error.args[0].code() not in UNSETTLED or looks == LOOKS_MAX:
+                raise LogError(f"Kafka did not answer: {error}") from None
+        time.sleep(LOOK_S)

@@ -1,8 +1,9 @@
 """Sees to it that the job runs: submits it, notes its checkpoints, and starts it again where it can be gone on from."""
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from adtally.errors import FlinkError, LogError
+from adtally.errors import FlinkError, FlinkRefusedError, LogError
 from adtally.stream.flink.gateway import RUNNING, Completed, Gateway, Job, JobManager
 from adtally.stream.flink.job import CHECKPOINT_AGE_MS_MAX, JobSettings, Start, properties, replay_start, statements
 from adtally.stream.flink.topics import Remembered
@@ -35,13 +36,23 @@ class JobWatch:
 
     A job is started again from its last checkpoint, unless that is older than `CHECKPOINT_AGE_MS_MAX`, could not be
     restored, or `replay` says never to. Then it reads again what open minutes need, which repeats totals that the store
-    has. A restart inside Flink needs nobody: this is for a job that Flink has given up or forgotten.
+    has. A restart inside Flink needs nobody: this is for a job that Flink has given up or forgotten. `wait` waits for a
+    tenth of a second, while a statement is carried out.
     """
 
-    def __init__(self, gateway_url: str, settings: JobSettings, memory: Memory, *, replay: bool = False) -> None:
+    def __init__(
+        self,
+        gateway_url: str,
+        settings: JobSettings,
+        memory: Memory,
+        wait: Callable[[], None],
+        *,
+        replay: bool = False,
+    ) -> None:
         self._gateway = Gateway(gateway_url)
         self._settings = settings
         self._memory = memory
+        self._wait = wait
         self._replay = replay
         self._manager: JobManager | None = None
         self._looked_ms = 0
@@ -92,15 +103,25 @@ class JobWatch:
 
     def _submit(self, now_ms: int) -> None:
         start = self._start(now_ms)
-        session = self._gateway.session(properties(self._settings, start))
         try:
-            rows = [session.execute(statement) for statement in statements(self._settings, start)]
-        finally:
-            session.close()
-        jid = str(rows[-1][0][0])
+            jid = self._carried_out(start)
+        except FlinkRefusedError:
+            if start.checkpoint and self._note is not None:
+                log.warning("a checkpoint is not restored: the next start does without", checkpoint=start.checkpoint)
+                self._keep(Remembered(self._note.jid, self._note.floor_ms))
+            raise
         log.info("submitted the Flink job", job=jid, checkpoint=start.checkpoint, appended_ms=start.appended_ms)
         # The checkpoint is not noted again: should it not be restorable, the next start does without it.
         self._keep(Remembered(jid, start.floor_ms))
+
+    def _carried_out(self, start: Start) -> str:
+        """Submit the job and give its id."""
+        session = self._gateway.session(properties(self._settings, start))
+        try:
+            rows = [session.execute(statement, self._wait) for statement in statements(self._settings, start)]
+        finally:
+            session.close()
+        return str(rows[-1][0][0])
 
     def _start(self, now_ms: int) -> Start:
         note = self._note
