@@ -23,7 +23,7 @@ SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".css", ".html", ".sql")
 CLIENTS = {
     "apsw": ("eventlog/sqlite/", "registry/copy.py", "registry/replica.py"),
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
-    "confluent_kafka": ("eventlog/kafka/",),
+    "confluent_kafka": ("eventlog/kafka/", "stream/flink/topics.py"),
     "httpx": ("cli/target.py",),
     "psycopg": ("postgres.py",),
     "obstore": ("lake/objects.py",),

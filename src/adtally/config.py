@@ -86,6 +86,15 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: Literal["python", "flink"] = "python"
     flink_url: str = ""
     """Flink's SQL gateway."""
+    flink_checkpoints: str = ""
+    """`file:///folder` that all task managers see, or `s3://bucket/prefix`; empty for Flink's own setting."""
+    flink_checkpoint_ms: Positive = 10_000
+    flink_state: Literal["hashmap", "rocksdb"] = "hashmap"
+    """Where Flink remembers clicks: in memory, or on its disks where they are too many."""
+    flink_parallelism: Annotated[int, Meta(ge=0)] = 0
+    """0 for Flink's own setting."""
+    flink_restart: Literal["checkpoint", "replay"] = "checkpoint"
+    """Where a job that Flink gave up begins: at its checkpoint, or by reading again what open minutes need."""
     partitions: tuple[int, ...] = ()
     """Of the log, that this process counts; empty for all. Each partition has one process that counts it."""
     flush_ms: Positive = 1_000

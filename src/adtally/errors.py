@@ -73,6 +73,14 @@ class StoreQueryError(AdtallyError):
     """The OLAP store refused a statement: a defect of ours, never the caller's."""
 
 
+class FlinkError(AdtallyError):
+    """Flink did not answer, or refused a statement: try again later."""
+
+
+class FlinkRefusedError(FlinkError):
+    """Flink answered that it will not do this, or could not."""
+
+
 class LakeError(AdtallyError):
     """The lake could not take or give files now: try again later."""
 

@@ -1,0 +1,163 @@
+"""The stream on a real Flink and a real Kafka, held to the rule of partitions that are read in their own order."""
+
+import itertools
+import json
+import random
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from deploy.local.flink import Flink
+
+from adtally.stream.flink.gateway import JobManager
+from adtally.stream.flink.job import JobSettings
+from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
+from adtally.stream.flink.watch import JobWatch
+from adtally.stream.loader import Loader
+from support.counts import MemoryLive
+from support.flink_clicks import Clicks, clicks
+from support.one_broker import OneBroker
+from support.servers import Servers
+
+pytestmark = pytest.mark.servers
+
+WINDOW_MS = 60_000
+LATENESS_MS = 120_000
+NUMBERS = itertools.count()
+
+
+class Store:
+    """What the loader writes to."""
+
+    def __init__(self) -> None:
+        self.live = MemoryLive()
+
+    def append_live(self, rows: object) -> None:
+        self.live.append(rows)  # type: ignore[arg-type]
+
+
+class Running:
+    """A topic, its job under watch, and a loader into memory."""
+
+    def __init__(self, broker: OneBroker, flink: Flink, checkpoints: Path, state: str) -> None:
+        topic = f"clicks-{next(NUMBERS)}"
+        self.flink = flink
+        self.clicks = Clicks(broker.brokers, topic)
+        self.settings = JobSettings(
+            broker.brokers, topic, WINDOW_MS, LATENESS_MS,
+            checkpoints=checkpoints.as_uri(), checkpoint_ms=1_000, state=state,  # type: ignore[arg-type]
+        )  # fmt: skip
+        make_live_topic(broker.brokers, self.settings.live_topic, 1)
+        self.topics = JobTopics(broker.brokers, topic, self.settings.live_topic, self.settings.group)
+        self.store = Store()
+        self.messages = LiveTopic(broker.brokers, self.settings.live_topic, "loader")
+        self.loader = Loader(self.messages, self.store, self.topics)
+        self.watch = self._watch(replay=False)
+        self.rest = f"http://127.0.0.1:{flink.rest_port}"
+        self.manager = JobManager(self.rest)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
+        deadline_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline_s, "did not come in time"
+            self.watch.step(now_ms())
+            if self.loader.step(now_ms()) == 0:
+                time.sleep(0.02)
+
+    def until_as_of(self, ms: int) -> None:
+        """Return when everything that was appended so far is in the store, as the loader says."""
+        self.until(lambda: self.loader.report(0).as_of_ms >= ms)
+
+    def checkpoints(self) -> str:
+        (job, *_) = self.manager.jobs(self.settings.topic)
+        completed = self.manager.completed(job.jid)
+        return "" if completed is None else completed.external_path
+
+    def jobs(self) -> list[str]:
+        return [job.jid for job in self.manager.jobs(self.settings.topic)]
+
+    def restored(self) -> bool:
+        """Tell whether the newest job began with a checkpoint."""
+        with urllib.request.urlopen(f"{self.rest}/jobs/{self.jobs()[0]}/checkpoints") as answer:
+            return bool(json.load(answer)["counts"]["restored"])
+
+    def replaying(self) -> None:
+        """Watch from now on as one that restores no checkpoint."""
+        self.watch = self._watch(replay=True)
+
+    def _watch(self, *, replay: bool) -> JobWatch:
+        return JobWatch(self.flink.url, self.settings, self.topics, lambda: time.sleep(0.05), replay=replay)
+
+    def close(self) -> None:
+        self.watch.cancel()
+        self.messages.close()
+        self.topics.close()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture
+def running(servers: Servers, tmp_path: Path) -> Iterator[Running]:
+    stream = Running(servers.running(OneBroker), servers.running(Flink), tmp_path / "checkpoints", "hashmap")
+    yield stream
+    stream.close()
+
+
+def test_every_cell_and_its_users_are_what_the_rule_says(running: Running, seed: int) -> None:
+    rng = random.Random(seed)
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
+    running.until(lambda: running.watch.running)
+    running.clicks.produce_raw(b"no json", 0)
+    running.clicks.produce_raw(b'{"ad_id":"ad_1","ts_ms":null}', 1)
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-b"))
+    running.until_as_of(now_ms())
+    assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
+
+
+def test_a_task_manager_that_is_killed_changes_no_number(running: Running, seed: int) -> None:
+    rng = random.Random(seed)
+    running.until(lambda: running.watch.running)
+    running.clicks.produce(clicks(rng, now_ms(), 1_000, "edge-a"))
+    running.until(lambda: running.checkpoints() != "")
+    running.clicks.produce(clicks(rng, now_ms(), 1_000, "edge-b"))
+    (task_manager,) = running.flink.task_managers
+    task_manager.kill()
+    running.clicks.produce(clicks(rng, now_ms(), 1_000, "edge-c"))
+    task_manager.start()
+    running.until_as_of(now_ms())
+    assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
+
+
+def test_a_job_that_was_forgotten_goes_on_from_its_last_checkpoint(running: Running, seed: int) -> None:
+    rng = random.Random(seed)
+    running.until(lambda: running.watch.running)
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
+    running.until_as_of(now_ms())
+    first = running.jobs()
+    # The job manager knows its jobs only while it lives.
+    running.flink.job_manager.kill()
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-b"))
+    running.flink.job_manager.start()
+    running.flink.task_managers[0].wait_ready()
+    running.until_as_of(now_ms())
+    assert running.jobs()[0] not in first
+    assert running.restored()
+    assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
+
+
+def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Running, seed: int) -> None:
+    rng = random.Random(seed)
+    running.until(lambda: running.watch.running)
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
+    running.until_as_of(now_ms())
+    running.watch.cancel()
+    running.replaying()
+    running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-b"))
+    running.until_as_of(now_ms())
+    assert len(running.jobs()) == 2
+    assert not running.restored()
+    assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
