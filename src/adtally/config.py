@@ -73,6 +73,8 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a topic that is made; a topic that is there keeps its own number."""
     replicas: Positive = 3
     """Of a topic that is made; one fewer must be in sync for an append to be durable."""
+    spool_after_ms: Positive = 400
+    """How long a click waits for the brokers before it is kept in the spool; less than `edge.append_timeout_ms`."""
     spool_bytes_max: Positive = 8 * 1024**3
     """Of the edge's own disk, for clicks that the brokers do not take now."""
     segment_bytes: Positive = 64 * 1024 * 1024
@@ -225,7 +227,19 @@ def overlay(
         except msgspec.ValidationError as error:
             shown = "(a secret)" if is_secret(dotted) else repr(value)
             raise ConfigError(f"{origin}: {dotted} = {shown} is not valid: {error}") from None
-    return LoadedConfig(msgspec.convert(tree, Config, strict=False), origins)
+    config = msgspec.convert(tree, Config, strict=False)
+    _check_together(config)
+    return LoadedConfig(config, origins)
+
+
+def _check_together(config: Config) -> None:
+    """Raise ConfigError for settings that contradict each other."""
+    spool_ms, timeout_ms = config.log.spool_after_ms, config.edge.append_timeout_ms
+    if config.log.brokers and spool_ms >= timeout_ms:
+        raise ConfigError(
+            f"log.spool_after_ms = {spool_ms} is not less than edge.append_timeout_ms = {timeout_ms}: clicks would "
+            "leave unrecorded before the spool could keep them"
+        )
 
 
 def is_secret(dotted: str) -> bool:

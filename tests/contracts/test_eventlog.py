@@ -9,12 +9,12 @@ import pytest
 from adtally.errors import LogClosedError, LogError
 from adtally.event import Closing, Event, Heartbeat, Lost, Opening, decode_control, decode_event_lines, encode_event
 from adtally.eventlog.port import BEGINNING, LogReader, Partition, Position, Record
-from support.logs_under_test import OPENED_MS, KafkaLog, LogUnderTest, SqliteLog
+from support.logs_under_test import OPENED_MS, KafkaLog, LogUnderTest, SpoolOverMemory, SqliteLog
 
 LONG_AGO_MS = 1_700_000_000_000
 
 
-@pytest.fixture(params=[SqliteLog, pytest.param(KafkaLog, marks=pytest.mark.servers)])
+@pytest.fixture(params=[SqliteLog, SpoolOverMemory, pytest.param(KafkaLog, marks=pytest.mark.servers)])
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogUnderTest]:
     made: LogUnderTest = request.param(tmp_path, request.getfixturevalue)
     yield made

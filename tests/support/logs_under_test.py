@@ -12,8 +12,10 @@ from adtally.eventlog.kafka.reader import KafkaLogReader
 from adtally.eventlog.kafka.topics import TopicSettings
 from adtally.eventlog.kafka.writer import KafkaLogWriter
 from adtally.eventlog.port import LogReader, LogWriter, Partition
+from adtally.eventlog.spool.writer import SpooledWriter
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from support.memory_log import MemoryLog, MemoryLogWriter
 
 OPENED_MS: Final = 500
 """When writers are opened, as they are told."""
@@ -76,3 +78,19 @@ class KafkaLog(LogUnderTest):
     def close(self) -> None:
         for reader in self._readers:
             reader.close()
+
+
+class SpoolOverMemory(LogUnderTest):
+    """A log in memory behind a spool that is never needed."""
+
+    def __init__(self, folder: Path, fixture: Callable[[str], Any]) -> None:
+        self._spool = folder / "spool"
+        self._log = MemoryLog()
+
+    def writer(self, edge_id: str = "e1", worker: int = 0, segment_bytes: int = 1 << 20) -> LogWriter:
+        inner = MemoryLogWriter(self._log, f"edge-{worker}")
+        writer, _ = SpooledWriter.open(inner, inner, self._spool / str(worker), edge_id, OPENED_MS, 1 << 20, 100)
+        return writer
+
+    def reader(self, name: str = "reader") -> LogReader:
+        return self._log.reader(name)

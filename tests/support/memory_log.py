@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from adtally.errors import NotFoundError, PositionGoneError
+from adtally.errors import LogClosedError, LogError, NotFoundError, PositionGoneError
 from adtally.event import Control, Event, encode_control, encode_event
 from adtally.eventlog.port import BEGINNING, DeadLetter, Partition, Position, Record
 
@@ -100,3 +100,41 @@ class MemoryDeadLetters:
 
 def _position(n: int, index: int) -> Position:
     return Position(f"{n:08d}-{index:06d}")
+
+
+class MemoryLogWriter:
+    """Implements LogWriter over one partition of a MemoryLog; `broken` lets it refuse, as brokers that are away do."""
+
+    def __init__(self, log: MemoryLog, partition: str) -> None:
+        self._log = log
+        self._partition = partition
+        self._closed = False
+        self.broken = False
+        self.asked = 0
+        """How often something was to be appended."""
+
+    def append(self, events: Sequence[bytes], now_ms: int) -> None:
+        self._ask()
+        self._log.append_raw(self._partition, b"\n".join(events), now_ms)
+
+    def append_control(self, record: Control, now_ms: int) -> None:
+        self._ask()
+        self._log.append_control(self._partition, record, now_ms)
+
+    def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
+        if events:
+            self.append(events, now_ms)
+        for record in records:
+            self.append_control(record, now_ms)
+
+    def close(self, closing: Control | None, now_ms: int) -> None:
+        if closing is not None and not self._closed:
+            self.append_control(closing, now_ms)
+        self._closed = True
+
+    def _ask(self) -> None:
+        if self._closed:
+            raise LogClosedError("closed")
+        self.asked += 1
+        if self.broken:
+            raise LogError("away")

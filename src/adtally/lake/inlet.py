@@ -7,7 +7,7 @@ import msgspec
 
 from adtally.errors import LogError
 from adtally.event import decode_control
-from adtally.eventlog.port import DeadLetter, LogReader, Partition, Position, Record
+from adtally.eventlog.port import DeadLetter, LogReader, Partition, Position, Record, is_shared
 from adtally.lake.decoding import SlowDecoder, decode_fast
 from adtally.lake.gaps import GapFinder
 from adtally.lake.marks import Marks
@@ -47,7 +47,8 @@ class Inlet:
         """Of the log that are buffered."""
         self.oldest_appended_ms: int | None = None
         """Of what is buffered."""
-        self._gaps = GapFinder()
+        # Where many edges write, neighbours do not tell which numbers a record that cannot be read had.
+        self._gaps = None if is_shared(partition) else GapFinder()
         self._trouble = ""
         self._begin()
 
@@ -111,9 +112,11 @@ class Inlet:
                 self._take_control(record, now_ms)
             elif record.kind == "damaged":
                 self._bury(record, record.reason, now_ms)
-                self._gaps.pass_damage()
+                if self._gaps is not None:
+                    self._gaps.pass_damage()
             elif table is not None:
-                self._absences += self._gaps.pass_batch(record.payload)
+                if self._gaps is not None:
+                    self._absences += self._gaps.pass_batch(record.payload)
             else:
                 self._take_slowly(record, slow)
         table = slow.table() if table is None else table
@@ -128,6 +131,8 @@ class Inlet:
         batch = slow.take(record)
         for letter in batch.letters:
             self._keep(letter)
+        if self._gaps is None:
+            return
         self._absences += batch.absences
         if batch.ends is not None:
             self._absences += self._gaps.pass_batch(batch.ends)
@@ -143,7 +148,8 @@ class Inlet:
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             self._bury(record, f"control: {error}", now_ms)
         else:
-            self._absences += self._gaps.pass_control(control)
+            if self._gaps is not None:
+                self._absences += self._gaps.pass_control(control)
 
     def _bury(self, record: Record, reason: str, now_ms: int) -> None:
         self._keep(DeadLetter(record.partition, record.at, reason, record.payload, now_ms))
