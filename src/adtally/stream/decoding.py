@@ -19,9 +19,13 @@ class Decoding:
     def events(self, record: Record, now_ms: int, first: int = 0) -> list[Event]:
         """Give the events of an `events` record, those before line `first` left out. Raises LogError."""
         try:
-            return decode_event_lines(record.payload)[first:]
+            events = decode_event_lines(record.payload)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self._one_by_one(record, now_ms, first)
+        # An empty line is no event either, and would be passed over in silence.
+        if len(events) != record.payload.count(b"\n") + 1:
+            return self._one_by_one(record, now_ms, first)
+        return events[first:]
 
     def bury(self, record: Record, reason: str, now_ms: int) -> None:
         """Keep a whole record as a dead letter. Raises LogError."""
