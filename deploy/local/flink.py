@@ -201,7 +201,9 @@ class Flink(Server):
             "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": "1000000",
             "restart-strategy.fixed-delay.delay": "1 s",
-            "execution.checkpointing.num-retained": "3",
+            # A job's own setting of this counts for nothing. A noted one must be kept though newer ones were made.
+            "execution.checkpointing.num-retained": "12",
+            "web.refresh-interval": "1000",
             **(settings or {}),
         }
         self.job_manager = FlinkJobManager(folder / "jobmanager", self._settings)

@@ -98,8 +98,6 @@ def properties(settings: JobSettings, start: Start) -> dict[str, str]:
         "execution.checkpointing.interval": f"{settings.checkpoint_ms} ms",
         "execution.checkpointing.min-pause": "500 ms",
         "execution.checkpointing.timeout": "5 min",
-        # The last one that was noted must still be there, though newer ones were made since.
-        "execution.checkpointing.num-retained": "3",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     }
     if settings.state == "rocksdb":
