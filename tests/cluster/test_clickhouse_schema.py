@@ -34,12 +34,13 @@ def test_chdb_and_the_server_have_the_same_tables_with_the_same_columns(servers:
     theirs.close()
 
 
+@pytest.mark.parametrize("trial", range(3))
 @pytest.mark.parametrize("shards", [1, 2])
 def test_roles_that_start_at_once_make_one_schema_and_lose_no_row(
-    shard_servers: list[ClickHouse], servers: Servers, shards: int
+    shard_servers: list[ClickHouse], servers: Servers, shards: int, trial: int
 ) -> None:
     some = shard_servers if shards == 2 else [servers.running(ClickHouse)]
-    database = f"t_at_once_{shards}"
+    database = f"t_at_once_{shards}_{trial}"
     stores = [
         ClickHouseStore(
             [server.url for server in some],

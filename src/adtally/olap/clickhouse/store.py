@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import cycle
 from typing import Any, Final, Literal, TypeVar
 
-from adtally.errors import ConfigError
+from adtally.errors import ConfigError, StoreQueryError
 from adtally.olap.clickhouse import everywhere
 from adtally.olap.clickhouse.connection import Login
 from adtally.olap.clickhouse.rows import file_inserts, live_inserts
@@ -16,6 +17,8 @@ from adtally.olap.sharding import shard_of
 
 TIMEOUT_S: Final = 30.0
 """How long a question or an append may take."""
+
+_MIGRATIONS_AT_ONCE: Final = 10
 
 T = TypeVar("T")
 
@@ -52,10 +55,12 @@ class ClickHouseStore:
 
         Raises DataFolderError if a server's is newer, ConfigError if the servers are not the shards that they were.
         """
-        version = min(shard.migrate(number, len(self._shards)) for number, shard in enumerate(self._shards))
-        if len(self._shards) > 1:
-            everywhere.declare(self._shards, self._database)
-        return version
+        for _ in range(_MIGRATIONS_AT_ONCE):
+            # Roles start together, and what one is about to make or drop another one has just made or dropped. All may
+            # be repeated, and each time somebody gets further.
+            with suppress(StoreQueryError):
+                return self._migrate()
+        return self._migrate()
 
     def ping(self) -> None:
         """Return if every server answers."""
@@ -123,6 +128,12 @@ class ClickHouseStore:
         self._threads.shutdown()
         for shard in self._shards:
             shard.close()
+
+    def _migrate(self) -> int:
+        version = min(shard.migrate(number, len(self._shards)) for number, shard in enumerate(self._shards))
+        if len(self._shards) > 1:
+            everywhere.declare(self._shards, self._database)
+        return version
 
     def _each(self, do: Callable[[Shard], T]) -> list[T]:
         """Do it on all shards at once, and give what each gives; raises what one of them raises, when all are done."""
