@@ -25,6 +25,8 @@ CLIENTS = {
     "chdb": ("olap/chdb/connection.py", "reconcile/chdb/engine.py"),
     "httpx": ("cli/target.py",),
     "obstore": ("lake/objects.py",),
+    "py4j": ("reconcile/spark/",),
+    "pyspark": ("reconcile/spark/",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "sqlalchemy": ("ledger/", "registry/schema.py", "registry/sql.py", "registry/upsert.py", "sqldb.py"),
     "starlette": ("serve/", "wiring/"),
