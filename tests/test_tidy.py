@@ -27,6 +27,8 @@ CLIENTS = {
     "httpx": ("cli/target.py",),
     "psycopg": ("postgres.py",),
     "obstore": ("lake/objects.py",),
+    "py4j": ("reconcile/spark/",),
+    "pyspark": ("reconcile/spark/",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "redis": ("serve/cache/valkey.py",),
     "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "reconcile/requests_sql.py", "registry/", "sqldb.py"),

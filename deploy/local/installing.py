@@ -39,12 +39,18 @@ def run(command: Sequence[str], folder: Path) -> None:
         raise ServerError(f"{' '.join(command)} failed in {folder}:\n{output}")
 
 
-def maven(folder: Path, artifacts: Sequence[str]) -> None:
-    """Copy artifacts (`group:artifact:version`) and what they depend on into `folder`, as jars."""
+def maven(folder: Path, artifacts: Sequence[str], without: Sequence[str] = ()) -> None:
+    """Copy artifacts (`group:artifact:version`) and what they depend on into `folder`, as jars.
+
+    Except for `without` (`group:artifact`, also `group:*`) and what only that needs.
+    """
+    excluded = "".join(
+        "<exclusion><groupId>{}</groupId><artifactId>{}</artifactId></exclusion>".format(*one.split(":"))
+        for one in without
+    )
     dependencies = "".join(
-        "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>".format(
-            *artifact.split(":")
-        )
+        "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version>"
+        "<exclusions>{}</exclusions></dependency>".format(*artifact.split(":"), excluded)
         for artifact in artifacts
     )
     pom = folder / "pom.xml"

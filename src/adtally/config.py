@@ -148,6 +148,8 @@ class ReconcileConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: Literal["chdb", "spark"] = "chdb"
     spark_master: str = "local[2]"
     """`spark://host:port` of a standalone master."""
+    spark_jars: str = ""
+    """A folder of jars that Spark lacks: S3A's, for a lake on S3."""
     every_ms: Positive = 120_000
     settle_ms: Annotated[int, Meta(ge=0)] = 600_000
     """An hour is complete when the archiver has passed the log's end as read so long after the hour's end."""

@@ -4,16 +4,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+from deploy.local.s3 import S3
+from deploy.local.spark import s3a_jars
 
 from adtally.errors import LakeDamagedError, LakeFileGoneError
 from adtally.event import VERDICTS, Event
 from adtally.ledger.port import Rules
 from adtally.reconcile.chdb.recounter import ChdbRecounter
 from adtally.reconcile.port import HourCount, Recounted, Recounter, RecountJob
+from adtally.reconcile.spark.messages import Cluster
+from adtally.reconcile.spark.recounter import SparkRecounter
 from support.counts import Counts
+from support.places import BucketPlace, FolderPlace, Place
 from support.plain_recount import HOUR_MS, Appended, PlainRecounter, lake_table, read_cells
+from support.s3 import access
 
 NOON_MS = 1_795_780_800_000
 """2026-11-27T12:00:00Z"""
@@ -24,23 +29,57 @@ MEMORY_BYTES_MAX = 512 * 1024**2
 Recount = Callable[..., tuple[Counts, Recounted]]
 
 
-@pytest.fixture(scope="module", params=["chdb", "plain"])
-def recounter(request: pytest.FixtureRequest) -> Iterator[Recounter]:
-    if request.param == "plain":
-        yield PlainRecounter()
-        return
-    recounter = ChdbRecounter()
-    yield recounter
-    recounter.close()
+def chdb(request: pytest.FixtureRequest) -> tuple[Recounter, Place]:
+    return ChdbRecounter(), FolderPlace()
+
+
+def plain(request: pytest.FixtureRequest) -> tuple[Recounter, Place]:
+    return PlainRecounter(), FolderPlace()
+
+
+def chdb_on_s3(request: pytest.FixtureRequest) -> tuple[Recounter, Place]:
+    server = request.getfixturevalue("servers").running(S3)
+    return ChdbRecounter(s3=access(server)), BucketPlace(server)
+
+
+def spark(request: pytest.FixtureRequest) -> tuple[Recounter, Place]:
+    return SparkRecounter(Cluster("local[2]")), FolderPlace()
+
+
+def spark_on_s3(request: pytest.FixtureRequest) -> tuple[Recounter, Place]:
+    server = request.getfixturevalue("servers").running(S3)
+    return SparkRecounter(Cluster("local[2]", jars=str(s3a_jars())), access(server)), BucketPlace(server)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        chdb,
+        plain,
+        *(pytest.param(kind, marks=pytest.mark.servers) for kind in (chdb_on_s3, spark, spark_on_s3)),
+    ],
+)
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Recounter, Place]]:
+    found = request.param(request)
+    yield found
+    found[0].close()
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Callable[..., RecountJob]:
+def recounter(opened: tuple[Recounter, Place]) -> Recounter:
+    return opened[0]
+
+
+@pytest.fixture
+def place(opened: tuple[Recounter, Place], tmp_path: Path) -> Place:
+    opened[1].begin(tmp_path)
+    return opened[1]
+
+
+@pytest.fixture
+def job(place: Place, tmp_path: Path) -> Callable[..., RecountJob]:
     def write(*files: list[Appended], hours: int = 1) -> RecountJob:
-        paths = []
-        for number, events in enumerate(files):
-            paths.append(str(tmp_path / f"{number}'s.parquet"))
-            pq.write_table(lake_table(events), paths[-1], write_page_checksum=True)
+        paths = [place.write(f"{number}'s.parquet", lake_table(events)) for number, events in enumerate(files)]
         (tmp_path / "results").mkdir()
         end_ms = NOON_MS + hours * HOUR_MS
         return RecountJob(NOON_MS, end_ms, tuple(paths), RULES, str(tmp_path / "results"), MEMORY_BYTES_MAX)
@@ -142,14 +181,12 @@ def test_users_are_those_of_counted_clicks(recounter: Recounter, job: Callable[.
 
 
 def test_manifests_do_not_depend_on_files_and_tell_the_window_before(
-    recounter: Recounter, job: Callable[..., RecountJob]
+    recounter: Recounter, place: Place, job: Callable[..., RecountJob]
 ) -> None:
     events = [click(n, n * 1_000 - WINDOW_MS - 500, edge_id=f"e{n % 2}") for n in range(2_000)]
     asked = job(events)
     scattered = [events[:900], events[300:], events[::-7]]
-    for number, part in enumerate(scattered):
-        pq.write_table(lake_table(part), Path(asked.folder).parent / f"part-{number}.parquet")
-    parts = tuple(str(Path(asked.folder).parent / f"part-{number}.parquet") for number in range(len(scattered)))
+    parts = tuple(place.write(f"part-{number}.parquet", lake_table(part)) for number, part in enumerate(scattered))
     counted = recounter.manifests(asked)[NOON_MS]
     again = recounter.manifests(RecountJob(NOON_MS, NOON_MS + HOUR_MS, parts, RULES, asked.folder, MEMORY_BYTES_MAX))
     assert again[NOON_MS] == counted
@@ -171,17 +208,19 @@ def test_hours_without_events_and_jobs_without_files_are_answered(
     assert counted.hours[NOON_MS + HOUR_MS] == nothing
 
 
-def test_a_file_that_is_gone_is_told(recounter: Recounter, job: Callable[..., RecountJob]) -> None:
+def test_a_file_that_is_gone_is_told(recounter: Recounter, place: Place, job: Callable[..., RecountJob]) -> None:
     asked = job([click(1, 0)], [click(2, 1)])
-    Path(asked.files[1]).unlink()
+    place.remove(asked.files[1])
     with pytest.raises(LakeFileGoneError, match=r"1's\.parquet"):
         recounter.recount(asked)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 400, -1])
-def test_a_file_that_was_cut_off_is_named(recounter: Recounter, job: Callable[..., RecountJob], keep: int) -> None:
+def test_a_file_that_was_cut_off_is_named(
+    recounter: Recounter, place: Place, job: Callable[..., RecountJob], keep: int
+) -> None:
     asked = job([click(1, 0)], [click(2, 1)])
-    Path(asked.files[1]).write_bytes(Path(asked.files[1]).read_bytes()[:keep])
+    place.put(asked.files[1], place.content(asked.files[1])[:keep])
     for ask in (recounter.recount, recounter.manifests):
         with pytest.raises(LakeDamagedError, match=r"1's\.parquet is damaged"):
             ask(asked)

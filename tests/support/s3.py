@@ -4,7 +4,7 @@ import secrets
 
 from deploy.local.s3 import S3
 
-from adtally.lake.objects import S3Access
+from adtally.lake.address import S3Access
 
 
 def access(server: S3) -> S3Access:

@@ -1,18 +1,17 @@
 """Objects of S3 by their address `s3://bucket/key`: for the lake there, and for engines that read what it names."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import msgspec
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from adtally.errors import ConfigError, LakeError, LakeFileGoneError
+from adtally.errors import LakeError, LakeFileGoneError
+from adtally.lake.address import S3Access, split_address
 
 if TYPE_CHECKING:
     from obstore import ReadableFile
@@ -24,36 +23,11 @@ RETRIES_MAX: Final = 6
 RETRY_S_MAX: Final = 30
 """No request is tried again so long after its first try: whoever asked tries again later, and can be stopped."""
 BACKOFF_S_MAX: Final = 5
+FETCH_BYTES: Final = 1024 * 1024
 LIST_KEYS: Final = 1_000
 """S3 gives no more at a time."""
 
-_ADDRESS: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 _REASON_CHARACTERS: Final = 300
-
-
-class S3Access(msgspec.Struct, frozen=True):
-    """How to reach S3: settings lake.s3_*. An empty endpoint is Amazon's, an empty key the host's own."""
-
-    endpoint: str = ""
-    region: str = "us-east-1"
-    access_key: str = ""
-    secret_key: str = ""
-
-    def __repr__(self) -> str:
-        return f"S3Access({self.endpoint!r}, {self.region!r})"
-
-
-def split_address(address: str) -> tuple[str, str]:
-    """Give bucket and key of `s3://bucket/key`. Raises ConfigError."""
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
-        raise ConfigError(f"{address!r} is no address in S3: write s3://bucket/prefix")
-    return found[1], found[2] or ""
-
-
-def is_address(location: str) -> bool:
-    """Tell an address in S3 from a local path."""
-    return location.startswith("s3://")
 
 
 class Objects:
@@ -82,7 +56,10 @@ class Objects:
 
     def fetch(self, address: str, path: Path) -> None:
         """Write an object's content to a local file."""
-        path.write_bytes(self.get(address))
+        store, key = self._at(address)
+        with _lake_errors(f"{address}: the file cannot be read", gone=address), path.open("wb") as file:
+            for part in obstore.get(store, key).stream(min_chunk_size=FETCH_BYTES):
+                file.write(part)
 
     def open(self, address: str, buffer_bytes: int) -> IO[bytes]:
         """Open an object to be read in places, at least `buffer_bytes` with each request."""

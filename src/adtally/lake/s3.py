@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 from adtally import faultpoint
 from adtally.errors import LakeFileGoneError
+from adtally.lake.address import S3Access, split_address
 from adtally.lake.hours import hour_folder, parse_hour_folder
-from adtally.lake.objects import Objects, S3Access, split_address
+from adtally.lake.objects import Objects
 from adtally.lake.parquet import encode_events, read_events
 from adtally.lake.port import LakeFile
 

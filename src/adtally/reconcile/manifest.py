@@ -12,11 +12,11 @@ Every engine can compute it, with 64-bit integers that wrap:
 It finds accidents: two different sets of one size have the same hash once in 2**128. It is no signature.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
-from adtally.ledger.port import EdgeEvents
+from adtally.ledger.port import EdgeEvents, Manifest
 
 FIRST_MULTIPLIER: Final = 0xBF58476D1CE4E5B9
 SECOND_MULTIPLIER: Final = 0x94D049BB133111EB
@@ -46,6 +46,16 @@ def events_hash(edges: Iterable[EdgeEvents]) -> str:
     for edge in sorted(edges, key=lambda edge: edge.edge_id):
         digest.update(f"{edge.edge_id} {edge.events} {edge.hash}\n".encode())
     return digest.hexdigest()
+
+
+def manifest(edges: Sequence[EdgeEvents], before: Sequence[EdgeEvents]) -> Manifest:
+    """Give the manifest of an hour by its edges and those of the window before it."""
+    return Manifest(
+        events=sum(edge.events for edge in edges),
+        hash=events_hash(edges),
+        window_events=sum(edge.events for edge in before),
+        window_hash=events_hash(before),
+    )
 
 
 def _mix(number: int) -> int:

@@ -6,10 +6,8 @@ user_id), in which all events of one click meet. What does not fit all the same 
 
 import os
 import re
-import resource
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,11 +15,16 @@ import chdb
 import msgspec
 
 from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
-from adtally.ledger.port import EdgeEvents, Manifest
-from adtally.reconcile.chdb import footers, statements
-from adtally.reconcile.chdb.footers import SourceFile
-from adtally.reconcile.chdb.messages import ROW_BYTES, ROWS_MIN, Reply, Tuning
-from adtally.reconcile.manifest import events_hash, lanes_hash
+from adtally.lake.address import S3Access, is_address
+from adtally.ledger.port import EdgeEvents
+from adtally.reconcile import footers
+from adtally.reconcile.answering import memory_bytes_peak
+from adtally.reconcile.chdb import statements
+from adtally.reconcile.chdb.messages import ROW_BYTES, ROWS_MIN, Tuning
+from adtally.reconcile.footers import SourceFile
+from adtally.reconcile.locations import Locations
+from adtally.reconcile.manifest import lanes_hash, manifest
+from adtally.reconcile.messages import Reply
 from adtally.reconcile.port import HourCount, RecountJob
 from adtally.utc import HOUR_MS
 
@@ -59,10 +62,11 @@ _decode_rows = msgspec.json.Decoder(list[Any]).decode_lines
 class Engine:
     """Does one job. Raises LakeFileGoneError, LakeDamagedError, RecountError."""
 
-    def __init__(self, job: RecountJob, tuning: Tuning) -> None:
+    def __init__(self, job: RecountJob, tuning: Tuning, s3: S3Access | None) -> None:
         self._job = job
         self._tuning = tuning
         self._folder = Path(job.folder)
+        self._locations = Locations(s3)
         self._results: list[str] = []
         self._linked: dict[str, str] = {}
         """The lake's file behind each link."""
@@ -71,7 +75,7 @@ class Engine:
             raise RecountError(
                 f"{job.folder}: chDB takes {' '.join(sorted(_GLOB))} in a path for patterns; use another folder"
             )
-        self._sources = footers.inspect(job.files)
+        self._sources = footers.inspect(job.files, self._locations)
         self._connection = chdb.connect(str(self._folder / "chdb"))
         try:
             self._configure()
@@ -83,19 +87,19 @@ class Engine:
         """Do the job, with or without counting."""
         try:
             hours: dict[int, HourCount] = {}
-            for start_ms, end_ms in self._chunks():
+            for start_ms, end_ms in footers.chunks(self._sources, self._job, self._rows_max):
                 hours |= self._chunk(start_ms, end_ms, count)
             engine = f"chDB {self._rows('SELECT version()', {})[0][0]}"
         except RuntimeError as error:
             # The engine's message names a file, but not always, nor always the right one: the files themselves tell.
             for source in self._sources:
-                footers.verify(source.path)
+                footers.verify(source.path, self._locations)
             # A footer that Arrow can live with and the engine cannot: then it named the link of the file.
             named = _IN_FILE.search(str(error))
             if named is not None and named[1] in self._linked and "MEMORY_LIMIT_EXCEEDED" not in str(error):
                 raise LakeDamagedError(self._linked[named[1]], str(error).splitlines()[0]) from error
             raise RecountError(f"chDB could not count: {error}") from error
-        return Reply(hours, tuple(self._results), engine, _memory_bytes_peak())
+        return Reply(hours, tuple(self._results), engine, memory_bytes_peak())
 
     def close(self) -> None:
         """Give the engine's own files back."""
@@ -113,16 +117,6 @@ class Engine:
         }
         for name, value in (_SETTINGS | limits).items():
             self._connection.query(f"SET {name} = {int(value)}")
-
-    def _chunks(self) -> Iterator[tuple[int, int]]:
-        """Give adjoining spans of whole hours, each of as many hours as can be folded at once, at least one."""
-        start_ms = self._job.start_ms
-        while start_ms < self._job.end_ms:
-            end_ms = start_ms + HOUR_MS
-            while end_ms < self._job.end_ms and self._rows_of(start_ms, end_ms + HOUR_MS) <= self._rows_max:
-                end_ms += HOUR_MS
-            yield start_ms, end_ms
-            start_ms = end_ms
 
     def _chunk(self, start_ms: int, end_ms: int, count: bool) -> dict[int, HourCount]:
         rules = self._job.rules
@@ -149,7 +143,7 @@ class Engine:
                 self._rows_max //= 2
         for source in touching:
             # Where links are symbolic, a file that was removed meanwhile was not read, without an error.
-            if not Path(source.path).exists():
+            if not is_address(source.path) and not Path(source.path).exists():
                 raise LakeFileGoneError(f"{source.path}: it was removed while it was counted; list the files again")
         shutil.rmtree(chunk)
         return hours
@@ -174,7 +168,8 @@ class Engine:
     def _fold(self, common: Parameters, chunk: Path, name: str) -> dict[int, dict[str, int]]:
         """Fold all buckets of a chunk into result files; give the outcomes of its hours."""
         start_ms, end_ms = int(common["start_ms"]), int(common["end_ms"])
-        buckets = max(1, -(-self._rows_of(start_ms, end_ms) // self._rows_max))
+        rows = footers.rows_of(self._sources, int(common["from_ms"]), end_ms)
+        buckets = max(1, -(-rows // self._rows_max))
         source = statements.LAKE if name == "lake" else statements.LOCAL
         split = name == "lake" and buckets > self._tuning.scans_max
         if split:
@@ -218,12 +213,7 @@ class Engine:
         before, _ = self._edges(statements.WINDOWS, common, passes)
         return {
             hour: HourCount(
-                manifest=Manifest(
-                    events=sum(edge.events for edge in edges.get(hour, ())),
-                    hash=events_hash(edges.get(hour, ())),
-                    window_events=sum(edge.events for edge in before.get(hour, ())),
-                    window_hash=events_hash(before.get(hour, ())),
-                ),
+                manifest=manifest(edges.get(hour, ()), before.get(hour, ())),
                 outcomes={},
                 late=late.get(hour, 0),
                 edges=tuple(edges.get(hour, ())),
@@ -252,27 +242,20 @@ class Engine:
             edges.setdefault(hour, []).append(found)
         return edges, late
 
-    def _rows_of(self, start_ms: int, end_ms: int) -> int:
-        """Estimate the rows that a fold of [start_ms, end_ms) holds, its look-back included."""
-        from_ms = start_ms - self._job.rules.dedup_window_ms
-        rows = 0
-        for source in self._sources:
-            if source.hour_ms is None:
-                rows += source.rows
-            elif source.touches(from_ms, end_ms):
-                inside_ms = min(end_ms, source.hour_ms + HOUR_MS) - max(from_ms, source.hour_ms)
-                rows += -(-source.rows * inside_ms // HOUR_MS)
-        return rows
-
     def _link(self, sources: Sequence[SourceFile], folder: Path) -> str:
         """Give a glob of links to the files, under names that no shell or SQL would stumble over.
 
-        A hard link holds the file even if the lake removes it meanwhile.
+        A hard link holds the file even if the lake removes it meanwhile, as does a copy of what is not here.
         """
         folder.mkdir()
         for number, source in enumerate(sources):
             link = folder / f"{number}.parquet"
             self._linked[str(link)] = source.path
+            if is_address(source.path):
+                self._locations.fetch(source.path, link)
+                if footers.inspect([str(link)], self._locations)[0].rows != source.rows:
+                    raise LakeFileGoneError(f"{source.path}: it was replaced meanwhile; list the files again")
+                continue
             try:
                 link.hardlink_to(source.path)
             except FileNotFoundError:
@@ -287,14 +270,3 @@ class Engine:
 
     def _rows(self, sql: str, parameters: Parameters) -> list[list[Any]]:
         return _decode_rows(bytes(self._connection.query(sql, "JSONCompactEachRow", params=parameters).bytes()))
-
-
-def _memory_bytes_peak() -> int:
-    """Give this process's peak since its start."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not getrusage: on Linux it begins with the peak of the process that started this one.
-        found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

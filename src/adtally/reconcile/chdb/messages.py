@@ -1,11 +1,11 @@
-"""What a recounter and its child say to each other: a line of JSON each way for each job."""
+"""What the chDB recounter tells its child."""
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from adtally.reconcile.port import HourCount, RecountJob
+from adtally.lake.address import S3Access
+from adtally.reconcile.port import RecountJob
 
 ROW_BYTES: Final = 192
 """So much of the memory is allowed for each row of a fold. It takes up to 250 in full speed; below that chDB spills to
@@ -37,21 +37,5 @@ class Request(msgspec.Struct, frozen=True):
     job: RecountJob
     count: bool
     tuning: Tuning
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """Why a job did not come to its end; `file` where it is about one."""
-
-    kind: Literal["gone", "damaged", "recount"]
-    reason: str
-    file: str = ""
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """How a job ended: with hours (and files, where it counted), or with a failure."""
-
-    hours: Mapping[int, HourCount] = {}
-    files: tuple[str, ...] = ()
-    engine: str = ""
-    memory_bytes_peak: int = 0
-    failure: Failure | None = None
+    s3: S3Access | None = None
+    """For files whose location is an address there."""

@@ -6,7 +6,7 @@ its statistics.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 from adtally.errors import LakeDamagedError, LakeFileGoneError
 from adtally.lake.columns import EVENT_COLUMNS
+from adtally.reconcile.locations import Locations
+from adtally.reconcile.port import RecountJob
 from adtally.utc import HOUR_MS
 
 _PHYSICAL: Final = {pa.string(): "BYTE_ARRAY", pa.int64(): "INT64", pa.int16(): "INT32"}
@@ -34,25 +36,52 @@ class SourceFile(msgspec.Struct, frozen=True):
         return self.hour_ms is None or (self.hour_ms < end_ms and start_ms < self.hour_ms + HOUR_MS)
 
 
-def inspect(paths: Sequence[str]) -> list[SourceFile]:
-    """Look at each file's footer. Raises LakeFileGoneError, LakeDamagedError that names the file."""
-    return [SourceFile(path, _rows(path), _hour_ms(path)) for path in paths]
+def inspect(paths: Sequence[str], locations: Locations) -> list[SourceFile]:
+    """Look at each file's footer. Raises LakeFileGoneError, LakeDamagedError that names the file, LakeError."""
+    return [SourceFile(path, _rows(path, locations), _hour_ms(path)) for path in paths]
 
 
-def verify(path: str) -> None:
-    """Read a file whole, every page's checksum included. Raises LakeFileGoneError, LakeDamagedError."""
-    _rows(path)
+def verify(path: str, locations: Locations) -> None:
+    """Read a file whole, every page's checksum included. Raises LakeFileGoneError, LakeDamagedError, LakeError."""
+    _rows(path, locations)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(locations.opened(path), page_checksum_verification=True) as file:
             for group in range(file.metadata.num_row_groups):
                 file.read_row_group(group)
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _translated(path, error) from error
 
 
-def _rows(path: str) -> int:
+def rows_of(sources: Sequence[SourceFile], from_ms: int, end_ms: int) -> int:
+    """Estimate how many events of [from_ms, end_ms) there are."""
+    rows = 0
+    for source in sources:
+        if source.hour_ms is None:
+            rows += source.rows
+        elif source.touches(from_ms, end_ms):
+            inside_ms = min(end_ms, source.hour_ms + HOUR_MS) - max(from_ms, source.hour_ms)
+            rows += -(-source.rows * inside_ms // HOUR_MS)
+    return rows
+
+
+def chunks(sources: Sequence[SourceFile], job: RecountJob, rows_max: int) -> Iterator[tuple[int, int]]:
+    """Give adjoining spans of whole hours, each of as many hours as can be folded at once, at least one.
+
+    A fold holds up to `rows_max` rows, its look-back included.
+    """
+    window_ms = job.rules.dedup_window_ms
+    start_ms = job.start_ms
+    while start_ms < job.end_ms:
+        end_ms = start_ms + HOUR_MS
+        while end_ms < job.end_ms and rows_of(sources, start_ms - window_ms, end_ms + HOUR_MS) <= rows_max:
+            end_ms += HOUR_MS
+        yield start_ms, end_ms
+        start_ms = end_ms
+
+
+def _rows(path: str, locations: Locations) -> int:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(locations.opened(path)) as file:
             metadata, schema = file.metadata, file.schema
             rows = 0
             for index in range(metadata.num_row_groups):
