@@ -101,6 +101,16 @@ class RefusedAdsError(ConflictError):
         self.refused = tuple(refused)
 
 
+class OpenSession(msgspec.Struct, frozen=True):
+    """A sign-in session of the page: of its token only the hash is known."""
+
+    token_hash: str
+    """SHA-256 of the token, 64 hex digits."""
+    key_id: str
+    """Of the key that it was opened with."""
+    ends_ms: int
+
+
 class FeedPlace(msgspec.Struct, frozen=True):
     """A place in the registry's feed of changes: a number that only grows, and what tells it from another feed's."""
 
@@ -184,6 +194,22 @@ class Registry(Protocol):
 
     def close(self) -> None:
         """Release what the registry holds open; it is not used afterwards."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Keeps sign-in sessions. Calls block, may come from any thread, and raise StoreUnavailableError."""
+
+    def add(self, session: OpenSession, now_ms: int, of_key_max: int, all_max: int) -> None:
+        """Keep a session, and of its key's and of all that have not ended the newest so many, this one among them."""
+        ...
+
+    def key_id(self, token_hash: str, now_ms: int) -> str | None:
+        """Give the id of the key that a session was opened with; None if there is none, or it has ended."""
+        ...
+
+    def remove(self, token_hash: str) -> None:
+        """End a session; again is harmless."""
         ...
 
 

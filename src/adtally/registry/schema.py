@@ -54,3 +54,12 @@ change: Final = Table(
     Column("token", Text, nullable=False),
     Column("ids", Text, nullable=False),
 )
+
+session: Final = Table(
+    "session",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+)

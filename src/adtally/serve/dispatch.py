@@ -25,6 +25,7 @@ from adtally.serve.query import QueryParser
 from adtally.serve.ratelimit import RateLimit
 from adtally.serve.rendering import NO_STORE, render, respond
 from adtally.serve.services import Services
+from adtally.serve.session_memory import MemorySessions
 from adtally.serve.sessions import Sessions, peer_of, refuse_other_sites
 from adtally.serve.shared import SharedAnswers
 from adtally.serve.standing import LedgerWatch
@@ -58,7 +59,8 @@ class Dispatcher:
         self._watch = watch
         self.uses = KeyUses(services.registry, services.clock)
         self._keys = KeyRing(services.registry, services.clock, self.uses)
-        self.sessions = Sessions(self._keys, services.clock, secure=services.config.secure_cookie)
+        store = services.sessions or MemorySessions()
+        self.sessions = Sessions(store, self._keys, services.clock, secure=services.config.secure_cookie)
         self._limit = RateLimit(services.config.requests_per_minute, services.clock)
         # Changes one at a time: what one reads before it writes, no other has changed.
         self.pools: Mapping[PoolName, Pool] = {
@@ -139,7 +141,9 @@ class Dispatcher:
             if found is None:
                 found = await self.pools["registry"].run(self._keys.look_up, key)
         else:
-            key_id = self.sessions.key_id(token)
+            key_id = self.sessions.remembered(token)
+            if key_id is None:
+                key_id = await self.pools["registry"].run(self.sessions.look_up, token)
             refuse_other_sites(request)
             found = self._keys.remembered_id(key_id)
             if found is None:

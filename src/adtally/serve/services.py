@@ -10,7 +10,7 @@ from adtally.history.letters import LetterDesk
 from adtally.ledger.port import Ledger
 from adtally.olap.port import OlapReader
 from adtally.reconcile.requests import Desk
-from adtally.registry.port import Registry
+from adtally.registry.port import Registry, SessionStore
 from adtally.serve.cache.port import NO_CACHE, Cache
 from adtally.serve.link import LinkSpec
 from adtally.serve.progress import Progress
@@ -33,6 +33,8 @@ class Services(msgspec.Struct, frozen=True):
     reconciling: Desk | None = None
     """Where passes are asked for; None in an application that reaches no reconciler."""
     cache: Cache = NO_CACHE
+    sessions: SessionStore | None = None
+    """Where sign-in sessions are kept; None for this process's memory."""
     link: LinkSpec | None = None
     """What opens a session once, without a key; None for nothing."""
     click_url: str | None = None

@@ -1,10 +1,7 @@
-"""Sign-in sessions of the page: a random token in a cookie, and here what it stands for.
+"""Sign-in sessions of the page: a random token in a cookie, and in a store what it stands for."""
 
-They are kept in memory: a restart signs everybody out, and nothing that is written down can be used to sign in.
-"""
-
+import re
 import secrets
-import threading
 from hashlib import sha256
 from typing import Final
 
@@ -12,8 +9,9 @@ import msgspec
 from starlette.requests import Request
 
 from adtally.clock import Clock
+from adtally.registry.port import OpenSession, SessionStore
 from adtally.serve.attempts import Attempts
-from adtally.serve.auth import KEY_CHARACTERS_MAX, ForbiddenError, KeyRing, UnauthenticatedError
+from adtally.serve.auth import KEY_CHARACTERS_MAX, REMEMBERED_S, ForbiddenError, KeyRing, UnauthenticatedError
 
 COOKIE: Final = "adt_session"
 PAGE_HEADER: Final = "X-Adtally-Page"
@@ -23,6 +21,8 @@ SESSIONS_OF_KEY_MAX: Final = 20
 """A key that signs in more often ends its own oldest session, not somebody else's."""
 
 TOKEN_BYTES: Final = 32
+REMEMBERED_MAX: Final = 10_000
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _SAFE: Final = ("GET", "HEAD")
 
 
@@ -37,21 +37,18 @@ class Peer(msgspec.Struct, frozen=True):
         return f"Peer(address={self.address!r})"
 
 
-class _Session(msgspec.Struct, frozen=True):
-    key_id: str
-    until_s: float
-
-
 class Sessions:
-    """Opens, finds and ends sessions. Thread-safe. A session lives as long as its key, and at most LIFETIME_S."""
+    """Opens, finds and ends sessions. Thread-safe. A session lives as long as its key, and at most LIFETIME_S.
 
-    def __init__(self, keys: KeyRing, clock: Clock, *, secure: bool) -> None:
+    What was found is believed for a second: so long may a session that another server ended still be valid here.
+    """
+
+    def __init__(self, store: SessionStore, keys: KeyRing, clock: Clock, *, secure: bool) -> None:
+        self._store = store
         self._keys = keys
         self._clock = clock
         self._attempts = Attempts(clock)
-        self._lock = threading.Lock()
-        self._open: dict[bytes, _Session] = {}
-        """By the token's SHA-256, the oldest first."""
+        self._known: dict[str, tuple[str, float]] = {}
         self._attributes = "; Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
 
     def sign_in(self, key: str, address: str) -> str:
@@ -67,25 +64,32 @@ class Sessions:
         return self.open(found.key_id)
 
     def open(self, key_id: str) -> str:
-        """Open a session of a key and give the Set-Cookie header that carries it."""
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        until_s = self._clock.monotonic_s() + LIFETIME_S
-        with self._lock:
-            self._make_room(key_id)
-            self._open[_digest(token)] = _Session(key_id, until_s)
+        """Open a session of a key and give the Set-Cookie header that carries it. Blocks."""
+        token, now_ms = secrets.token_urlsafe(TOKEN_BYTES), self._clock.now_ms()
+        session = OpenSession(_digest(token), key_id, now_ms + LIFETIME_S * 1000)
+        self._store.add(session, now_ms, SESSIONS_OF_KEY_MAX, SESSIONS_MAX)
         return f"{COOKIE}={token}; Max-Age={LIFETIME_S}{self._attributes}"
 
-    def key_id(self, token: str) -> str:
-        """Give the id of the key that a session was opened with. Raises UnauthenticatedError where there is none."""
-        session = self._open.get(_digest(token))
-        if session is None or self._clock.monotonic_s() >= session.until_s:
+    def remembered(self, token: str) -> str | None:
+        """Give the id of the key that a session was opened with if it was looked up within the last second."""
+        found = self._known.get(_digest(token))
+        return found[0] if found is not None and self._clock.monotonic_s() < found[1] else None
+
+    def look_up(self, token: str) -> str:
+        """Give the id of the key that a session was opened with. Blocks. Raises UnauthenticatedError without one."""
+        digest, until_s = _digest(token), self._clock.monotonic_s() + REMEMBERED_S
+        key_id = self._store.key_id(digest, self._clock.now_ms()) if _TOKEN.fullmatch(token) else None
+        if key_id is None:
             raise UnauthenticatedError("you are signed out, or adtally was restarted: sign in again")
-        return session.key_id
+        if len(self._known) >= REMEMBERED_MAX:
+            self._known.clear()
+        self._known[digest] = (key_id, until_s)
+        return key_id
 
     def is_valid(self, token: str | None) -> bool:
         """Tell whether a token is that of a session whose key is still valid. Blocks."""
         try:
-            return token is not None and self.key_is_valid(self.key_id(token))
+            return token is not None and self.key_is_valid(self.look_up(token))
         except UnauthenticatedError:
             return False
 
@@ -98,20 +102,11 @@ class Sessions:
         return True
 
     def sign_out(self, token: str | None) -> str:
-        """End a session, if there is one, and give the Set-Cookie header that removes its cookie."""
+        """End a session, if there is one, and give the Set-Cookie header that removes its cookie. Blocks."""
         if token is not None:
-            with self._lock:
-                self._open.pop(_digest(token), None)
+            self._store.remove(_digest(token))
+            self._known.pop(_digest(token), None)
         return f"{COOKIE}=; Max-Age=0{self._attributes}"
-
-    def _make_room(self, key_id: str) -> None:
-        now_s = self._clock.monotonic_s()
-        self._open = {token: session for token, session in self._open.items() if now_s < session.until_s}
-        own = [token for token, session in self._open.items() if session.key_id == key_id]
-        if len(own) >= SESSIONS_OF_KEY_MAX:
-            del self._open[own[0]]
-        if len(self._open) >= SESSIONS_MAX:
-            del self._open[next(iter(self._open))]
 
 
 def peer_of(request: Request) -> Peer:
@@ -136,5 +131,5 @@ def refuse_other_sites(request: Request, *, json_is_enough: bool = False) -> Non
     raise ForbiddenError(f"a change that a page asks for needs the header `{PAGE_HEADER}: 1`")
 
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
