@@ -13,6 +13,7 @@ import msgspec
 
 from adtally import wiring
 from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config
 from adtally.event import VERDICTS
 from adtally.folder import DataFolder
 from adtally.ledger.port import HourLine, Manifest, Rules
@@ -91,7 +92,7 @@ def make(folder: DataFolder, size: Size) -> Made:
 
 
 def _put_ads(folder: DataFolder, number: int) -> None:
-    registry = wiring.open_registry(folder)
+    registry = wiring.open_registry(folder, Config())
     if registry.ads(None, ad_id(number - 1), 1):
         return
     with sqlite3.connect(folder.registry) as database:
@@ -192,7 +193,7 @@ def _rows(cells: str) -> str:
 
 def _put_lines(folder: DataFolder, made: Made) -> None:
     """Say that all of it is final, and its raw events removed: else the daily second pass would find no clicks."""
-    ledger = wiring.open_ledger(folder)
+    ledger = wiring.open_ledger(folder, Config())
     store = ChdbStore(folder.olap, MEMORY_BYTES_MAX)
     minutes, days = (store.spans("minute", 0, FOREVER_MS), store.spans("day", 0, FOREVER_MS))
     store.close()
@@ -205,7 +206,7 @@ def _put_lines(folder: DataFolder, made: Made) -> None:
 
 
 def _is_ready(folder: DataFolder, made: Made) -> bool:
-    ledger = wiring.open_ledger(folder)
+    ledger = wiring.open_ledger(folder, Config())
     bounds = ledger.bounds()
     ledger.close()
     return bounds is not None and bounds[1] >= made.day_ms + DAY_MS - HOUR_MS

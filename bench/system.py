@@ -42,7 +42,7 @@ class System(msgspec.Struct, frozen=True):
 def put_ads(folder: DataFolder, number: int) -> list[str]:
     """Store `number` ads in the folder's registry, and give their ids."""
     ad_ids = numbered_ads(number)
-    registry = wiring.open_registry(folder)
+    registry = wiring.open_registry(folder, Config())
     for begin in range(0, number, 5_000):
         registry.upsert_ads(
             [Ad(ad_id, f"adv_{int(ad_id[-2:])}", LANDING_URL) for ad_id in ad_ids[begin : begin + 5_000]]

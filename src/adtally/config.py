@@ -119,6 +119,8 @@ class ServeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Answers that are kept to be given again, in this process; 0 keeps none."""
     cache_url: Secret = Secret("")
     """`redis://host:port/0` of a Valkey or Redis that several API servers share; empty for a cache in the process."""
+    click_url: str = ""
+    """Where people's clicks go, for the page's example; empty for the edges of this host."""
     secure_cookie: bool = False
     """Mark the `adt_session` cookie Secure: right wherever the page is reached by https."""
     metrics_public: bool = False

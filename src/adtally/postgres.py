@@ -106,6 +106,23 @@ def begin(connection: Connection, name: str, write_s_max: float, *, writes: bool
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_CLASS}, {_lock_of(name)})")
 
 
+def try_hold(connection: Connection, name: str) -> bool:
+    """Take a lock until the connection ends, if nobody has it."""
+    lock = f"{LOCK_CLASS}, {_lock_of(f'held {name}')}"
+    return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({lock})").scalar_one())
+
+
+def holds(connection: Connection, name: str) -> bool:
+    """Tell whether the connection has the lock: one that was lost and made anew has not."""
+    # Locks with two keys show the first as classid and the second, without its sign, as objid.
+    found = connection.exec_driver_sql(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() "
+        "AND classid::bigint = %s AND objid::bigint = %s",
+        (LOCK_CLASS, _lock_of(f"held {name}") % (1 << 32)),
+    )
+    return bool(found.scalar_one())
+
+
 def is_away(error: BaseException | None) -> bool:
     """Tell whether a driver's error means that the server does not answer now, or is a standby of one that does."""
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError)

@@ -5,8 +5,8 @@ end of a line.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -117,6 +117,37 @@ class SqlDatabase:
         except NoConnectionError as error:
             text = f"the {self._name} {engine.url!r} does not answer (all connections wait for it)"
             raise StoreUnavailableError(text) from error
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[Callable[[], bool]]:
+        """Give what tells whether this process is the one of all that has the lock `name` now.
+
+        It has it, if it gets it at all, until the end or until its connection breaks. A SQLite file is used by one
+        system, whose folder's lock says the same. Raises StoreUnavailableError if the database does not answer.
+        """
+        if self.dialect.name != _POSTGRESQL:
+            yield lambda: True
+            return
+        from adtally.postgres import holds, try_hold
+
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._engine.connect())
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                try_hold(connection, name)
+            except (DBAPIError, NoConnectionError) as error:
+                text = f"the {self._name} {self._engine.url!r} does not answer"
+                raise StoreUnavailableError(text) from error
+
+            def held() -> bool:
+                try:
+                    return holds(connection, name)
+                except DBAPIError:
+                    return False
+
+            yield held
+            # The lock belongs to the connection, which must not go back to the others with it.
+            connection.invalidate()
 
     def rows(self, statement: Select[Any]) -> list[Any]:
         """Give all rows of a query, in a transaction of its own. Raises as `transaction`."""

@@ -28,7 +28,7 @@ CONFIG = Config(lake=LakeConfig(flush_bytes=200_000))
 
 def settle(folder: DataFolder, now_ms: int) -> None:
     """Archive all that the log holds, and reconcile until there is nothing to do."""
-    ledger = wiring.open_ledger(folder)
+    ledger = wiring.open_ledger(folder, Config())
     letters = SqliteDeadLetters(folder.dead_letters)
     lake = DirectoryLake(folder.lake)
     reader = SqliteLogReader(folder.log, "archiver")

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from adtally.config import Config
 from adtally.event import Closing
 from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, DeadLetter, Partition, Position
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
@@ -45,7 +46,7 @@ def test_an_import_holds_nobody_up_and_shows_in_no_live_number(tmp_path: Path) -
     system = Embedded(tmp_path / "data")
     folder = DataFolder(system.folder)
     folder.prepare()
-    registry = open_registry(folder)
+    registry = open_registry(folder, Config())
     registry.upsert_ads([Ad("ad_1", "adv_1", "https://shop.example/")])
     registry.close()
     # Younger than the lateness: by their times alone a stream would count them.

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from adtally import wiring
+from adtally.config import Config
 from adtally.event import Closing, encode_event
 from adtally.eventlog.port import Partition
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
@@ -68,7 +69,7 @@ class System:
         return done.returncode == 0
 
     def lines(self) -> list[HourLine]:
-        ledger = wiring.open_ledger(self.folder)
+        ledger = wiring.open_ledger(self.folder, Config())
         found = ledger.lines(0, 1 << 53)
         ledger.close()
         return [msgspec.structs.replace(each, commit=0, started_ms=0, finished_ms=0, files="") for each in found]
@@ -102,7 +103,7 @@ class System:
     def check(self) -> None:
         expected = self.expected()
         assert self.final() == {"minute": expected, "quarter_hour": expected, "day": expected}
-        ledger = wiring.open_ledger(self.folder)
+        ledger = wiring.open_ledger(self.folder, Config())
         states = {line.state for line in ledger.lines(0, 1 << 53)}
         assert states == {"final"}
         total = sum(sum(line.final.values()) for line in ledger.lines(0, 1 << 53))

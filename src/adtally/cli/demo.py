@@ -65,7 +65,7 @@ async def _demo(folder: DataFolder, config: Config, seconds: float | None, rate:
     from adtally import wiring
     from adtally.process.supervisor import Supervisor, start
 
-    wiring.open_registry(folder).upsert_ads(sample_ads())
+    wiring.open_registry(folder, config).upsert_ads(sample_ads())
     supervisor = Supervisor(folder, config)
     running, stop = await start(supervisor)
     agrees = True

@@ -27,7 +27,9 @@ COMMANDS: Final = {
     "doctor": "Find out what is wrong, and what to do.",
     "edge": "Run one edge worker.",
     "stream": "Run the stream.",
+    "loader": "Run the loader of Flink's rows.",
     "archiver": "Run the archiver.",
+    "reconciler": "Run the reconciler.",
     "serve": "Run the API and the store.",
     "version": "Show the version.",
 }

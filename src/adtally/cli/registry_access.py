@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from adtally.cli.target import ApiClient, Target
+from adtally.cli.target import ApiClient, Target, config_file_of
 from adtally.clock import Clock
+from adtally.config import load
 from adtally.registry.importing import Stored, invalid_ads, store_batch
 from adtally.registry.port import Ad, AdStatus, ApiKey, NewKey, Registry
 from adtally.rowfiles import RowError
@@ -182,7 +183,7 @@ def open_access(target: Target, clock: Clock, *, make_folder: bool = False) -> I
         target.folder.prepare()
     else:
         target.folder.check_version()
-    registry = open_registry(target.folder)
+    registry = open_registry(target.folder, load(config_file_of(target.folder, None)).config)
     try:
         yield FolderAccess(registry, clock)
     finally:

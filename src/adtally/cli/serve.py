@@ -15,4 +15,4 @@ def command(data_dir: Path, config_file: Path | None) -> None:
     from adtally.process import alone
 
     folder, config = alone.open_folder(data_dir, config_file, "serve")
-    alone.run_store(folder, config)
+    alone.run_serve(folder, config)

@@ -262,3 +262,7 @@ class Ledger(ArchiveLedger, Protocol):
     def ping(self) -> None:
         """Return if the ledger answers."""
         ...
+
+    def close(self) -> None:
+        """Release what the ledger holds open; it is not used afterwards."""
+        ...

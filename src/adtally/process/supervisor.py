@@ -218,7 +218,7 @@ class Supervisor:
 
     def _first_key(self) -> None:
         if not self.folder.admin_key.exists() or not self.folder.registry.exists():
-            key = wiring.open_registry(self.folder).create_key(None, SYSTEM_CLOCK.now_ms()).key
+            key = wiring.open_registry(self.folder, self.config).create_key(None, SYSTEM_CLOCK.now_ms()).key
             replace_file(self.folder.admin_key, f"{key}\n".encode(), mode=0o600)
 
     def _make_link(self) -> LinkSpec | None:

@@ -5,7 +5,7 @@ import gc
 import random
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
@@ -13,18 +13,26 @@ from adtally.errors import LogError, PositionGoneError
 from adtally.eventlog.port import is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
-from adtally.wiring.logs import janitor
-from adtally.wiring.stores import open_ledger
+from adtally.wiring.logs import janitor, open_reader
+from adtally.wiring.stores import open_dead_letters, open_lake, open_ledger, open_ledger_database, open_store
 
 if TYPE_CHECKING:
     from adtally.lake.archiver import Archiver
-    from adtally.stream.stream import Stream
 
 BEAT_S: Final = 1.0
 DRAIN_S_MAX: Final = 5.0
 ARCHIVE_POLL_S: Final = 0.25
 ARCHIVE_BEHIND_EVENTS: Final = 20_000
 """Where one reading gives so many, the next follows at once; otherwise more at a time cost less."""
+
+
+class _Stepping(Protocol):
+    """A stream, of either kind."""
+
+    def step(self, now_ms: int) -> int: ...
+
+    @property
+    def idle(self) -> bool: ...
 
 
 def run_counter_role(
@@ -42,36 +50,83 @@ def run_counter_role(
 
     Beside it, unless told otherwise, runs the archiver, which is much idle.
     """
-    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
-    from adtally.eventlog.sqlite.reader import SqliteLogReader
     from adtally.stream.delivery import HttpLiveSink, ThreadPump
     from adtally.stream.stream import Stream
 
-    reader = SqliteLogReader(folder.log, "stream", wanted=lambda partition: not is_import(partition))
+    reader = open_reader(folder, config, "stream", lambda partition: not is_import(partition))
     pump = ThreadPump(HttpLiveSink(live_url, token))
-    stream = Stream(reader, SqliteDeadLetters(folder.dead_letters), pump, config.stream)
-    # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
-    poll_s = config.stream.poll_ms / 1000
-    pause = threading.Event()
+    stream = Stream(reader, open_dead_letters(folder, config), pump, config.stream)
     with janitor(folder, config), _archiving(folder, config) if archive else contextlib.nullcontext():
         on_ready()
-        beaten_s, give_up_s = 0.0, float("inf")
-        while True:
-            now_s = SYSTEM_CLOCK.monotonic_s()
-            if now_s - beaten_s >= BEAT_S:
-                beaten_s = now_s
+        try:
+            _count_until(stream, config, stop, on_beat)
+        except PositionGoneError as error:
+            # The archiver goes on: what is in the lake will be counted.
+            log.error("THE STREAM HAS STOPPED: nothing is counted live any more", error=str(error))
+            while not stop.wait(BEAT_S):
                 on_beat()
-            if stop.is_set():
-                give_up_s = min(give_up_s, now_s + DRAIN_S_MAX)
-            if _step(stream) > 0:
-                continue
-            if now_s >= give_up_s or (stop.is_set() and stream.idle):
-                break
-            pause.wait(poll_s)
     pump.close()
     reader.close()
+
+
+def run_stream_role(
+    folder: DataFolder,
+    config: Config,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    on_beat: Callable[[], None],
+) -> None:
+    """Count partitions of a shared log straight into a store that others use too, until `stop` is set.
+
+    Where Flink counts, look after its job. Raises LogError and StoreUnavailableError for who is away at the start.
+    """
+    if config.stream.engine == "flink":
+        from adtally.stream.flink.role import run_flink_watch
+
+        run_flink_watch(config, stop, on_ready, on_beat)
+        return
+    from adtally.ledger.board import SqlReportBoard
+    from adtally.stream.delivery import ThreadPump, WriterSink
+    from adtally.stream.partitioned import CLICKS_PREFIX, PartitionedStream
+
+    database = open_ledger_database(config)
+    store = open_store(folder, config)
+    reader = open_reader(folder, config, "stream", lambda partition: partition.startswith(CLICKS_PREFIX))
+    pump = ThreadPump(WriterSink(store, SqlReportBoard(database)))
+    stream = PartitionedStream(reader, open_dead_letters(folder, config), pump, config.stream)
+    on_ready()
+    _count_until(stream, config, stop, on_beat)
+    pump.close()
+    reader.close()
+    store.close()
+    database.close()
+
+
+def run_loader_role(
+    folder: DataFolder,
+    config: Config,
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+    on_beat: Callable[[], None],
+) -> None:
+    """Load the rows of Flink's job into the store until `stop` is set. Raises PositionGoneError and LogError."""
+    from adtally.errors import StoreUnavailableError
+    from adtally.ledger.board import SqlReportBoard
+    from adtally.stream.flink.role import run_flink_loader
+    from adtally.stream.port import StreamReport
+
+    database = open_ledger_database(config)
+    board, store = SqlReportBoard(database), open_store(folder, config)
+
+    def note(report: StreamReport) -> None:
+        try:
+            board.note(report)
+        except StoreUnavailableError as error:
+            log.warning("how far the loader has come could not be noted", error=str(error))
+
+    run_flink_loader(config, store, note, stop, on_ready, on_beat)
+    store.close()
+    database.close()
 
 
 def run_archiver_role(folder: DataFolder, config: Config, stop: threading.Event, on_ready: Callable[[], None]) -> None:
@@ -103,16 +158,13 @@ def _archiving(folder: DataFolder, config: Config) -> Iterator[None]:
 
 
 def _archiver(folder: DataFolder, config: Config) -> "Archiver":
-    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
-    from adtally.eventlog.sqlite.reader import SqliteLogReader
     from adtally.lake.archiver import Archiver
-    from adtally.lake.directory import DirectoryLake
 
     return Archiver(
-        SqliteLogReader(folder.log, "archiver"),
-        DirectoryLake(folder.lake),
-        open_ledger(folder),
-        SqliteDeadLetters(folder.dead_letters),
+        open_reader(folder, config, "archiver"),
+        open_lake(folder, config),
+        open_ledger(folder, config),
+        open_dead_letters(folder, config),
         config.lake,
         random.Random(),  # noqa: S311 - spreads retries in time
     )
@@ -120,14 +172,45 @@ def _archiver(folder: DataFolder, config: Config) -> "Archiver":
 
 def _archive_until(archiver: "Archiver", ended: threading.Event) -> None:
     while not ended.is_set():
-        if archiver.step(SYSTEM_CLOCK.now_ms()) < ARCHIVE_BEHIND_EVENTS:
+        try:
+            events = archiver.step(SYSTEM_CLOCK.now_ms())
+        except PositionGoneError:
+            raise
+        except LogError as error:
+            log.error("the log cannot be read now", error=str(error))
+            events = 0
+        if events < ARCHIVE_BEHIND_EVENTS:
             ended.wait(ARCHIVE_POLL_S)
     archiver.close(SYSTEM_CLOCK.now_ms())
 
 
-def _step(stream: "Stream") -> int:
+def _count_until(stream: _Stepping, config: Config, stop: threading.Event, on_beat: Callable[[], None]) -> None:
+    """Advance a stream until `stop` is set, and then until all that the log holds is delivered, but not for ever."""
+    # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+    poll_s = config.stream.poll_ms / 1000
+    pause = threading.Event()
+    beaten_s, give_up_s = 0.0, float("inf")
+    while True:
+        now_s = SYSTEM_CLOCK.monotonic_s()
+        if now_s - beaten_s >= BEAT_S:
+            beaten_s = now_s
+            on_beat()
+        if stop.is_set():
+            give_up_s = min(give_up_s, now_s + DRAIN_S_MAX)
+        if _step(stream) > 0:
+            continue
+        if now_s >= give_up_s or (stop.is_set() and stream.idle):
+            break
+        pause.wait(poll_s)
+
+
+def _step(stream: _Stepping) -> int:
     try:
         return stream.step(SYSTEM_CLOCK.now_ms())
+    except PositionGoneError:
+        raise
     except LogError as error:
         log.error("the log cannot be read now", error=str(error))
         return 0

@@ -1,15 +1,26 @@
 """One edge worker."""
 
 import asyncio
+import contextlib
 import gc
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
 from adtally.edge.identity import new_edge_id
+from adtally.eventlog.port import LogWriter
 from adtally.folder import DataFolder
-from adtally.wiring.logs import edge_partition
+from adtally.wiring.ads import ads_file
+from adtally.wiring.logs import edge_partition, kafka_writer
+
+if TYPE_CHECKING:
+    from adtally.eventlog.spool.drainer import SpoolDrainer
+
+DRAIN_TIMEOUT_MS = 5_000
+"""Nobody waits for a redirect behind what is drained."""
 
 
 async def run_edge_role(
@@ -24,12 +35,49 @@ async def run_edge_role(
     """Run one edge worker on a listening socket until `stop` is set."""
     set_for_children("PROMETHEUS_MULTIPROC_DIR", str(folder.run / "metrics"))
     from adtally.edge.worker import run_edge
-    from adtally.eventlog.sqlite.writer import SqliteLogWriter
     from adtally.registry.replica import SqliteAdReplica
 
     edge_id = new_edge_id()
+    with ads_file(folder, config) as file, _open_log(folder, config, index, edge_id) as writer:
+        replica = SqliteAdReplica(file)
+        gc.freeze()
+        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, on_beat)
+
+
+@contextlib.contextmanager
+def _open_log(folder: DataFolder, config: Config, index: int, edge_id: str) -> Iterator[LogWriter]:
+    """Open the log for a worker, which closes it; at the end whatever helps it ends too. Raises LogError."""
     now_ms = SYSTEM_CLOCK.now_ms()
-    writer = SqliteLogWriter.open(folder.log, edge_partition(index), edge_id, now_ms, config.log.segment_bytes)
-    replica = SqliteAdReplica(folder.registry)
-    gc.freeze()
-    await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, on_beat)
+    if not config.log.brokers:
+        from adtally.eventlog.sqlite.writer import SqliteLogWriter
+
+        yield SqliteLogWriter.open(folder.log, edge_partition(index), edge_id, now_ms, config.log.segment_bytes)
+        return
+    from adtally.eventlog.spool.writer import SpooledWriter
+
+    log, drain_log = kafka_writer(config.log, config.log.spool_after_ms), kafka_writer(config.log, DRAIN_TIMEOUT_MS)
+    log.warm_up(edge_id, now_ms)
+    writer, drainer = SpooledWriter.open(
+        log, drain_log, folder.spool, edge_id, now_ms, config.log.spool_bytes_max, config.log.spool_after_ms
+    )
+    with _draining(drainer):
+        yield writer
+
+
+@contextlib.contextmanager
+def _draining(drainer: "SpoolDrainer") -> Iterator[None]:
+    """Move what is spooled to the log, in a thread."""
+    ended = threading.Event()
+
+    def drain() -> None:
+        while not ended.wait(drainer.step(SYSTEM_CLOCK.now_ms())):
+            pass
+
+    thread = threading.Thread(target=drain, name="spool", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        drainer.close(SYSTEM_CLOCK.now_ms())

@@ -1,26 +1,33 @@
-"""The log of an embedded system: its partitions, who reads them, what is tidied, imports and dead letters."""
+"""The event log, on Kafka or in the data folder: who reads and writes it, what is tidied, imports and dead letters."""
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import Config
+from adtally.config import Config, LogConfig
 from adtally.edge.identity import new_edge_id
 from adtally.errors import LogError
-from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, Partition, is_import
+from adtally.event import Opening
+from adtally.eventlog.port import IMPORTS, REPLAYED_LETTERS, LogWriter, Partition, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import DAY_MS
-from adtally.wiring.stores import open_registry
+from adtally.wiring.ads import ads_file
+from adtally.wiring.stores import open_dead_letters
 
 if TYPE_CHECKING:
+    from adtally.eventlog.kafka.reader import KafkaLogReader
+    from adtally.eventlog.kafka.writer import KafkaLogWriter
+    from adtally.eventlog.sqlite.reader import SqliteLogReader
     from adtally.history.files import FileIdentity
     from adtally.history.importing import HistoryImport
     from adtally.history.letters import LetterDesk
 
 JANITOR_EVERY_S: Final = 5.0
+IMPORT_TIMEOUT_MS: Final = 30_000
+"""Nobody waits for a redirect behind an import."""
 
 
 def edge_partition(index: int) -> Partition:
@@ -53,29 +60,60 @@ def prepare_logs(folder: DataFolder, workers: int) -> None:
             SqliteLogWriter.retire(folder.log, partition, now_ms)
 
 
+def open_reader(
+    folder: DataFolder, config: Config, name: str, wanted: Callable[[Partition], bool] = lambda _: True
+) -> "KafkaLogReader | SqliteLogReader":
+    """Open the log for a reader's name, over the partitions that it wants."""
+    if config.log.brokers:
+        from adtally.eventlog.kafka.reader import KafkaLogReader
+
+        return KafkaLogReader(config.log.brokers, config.log.topic, name, wanted)
+    from adtally.eventlog.sqlite.reader import SqliteLogReader
+
+    return SqliteLogReader(folder.log, name, wanted=wanted)
+
+
+def kafka_writer(settings: LogConfig, timeout_ms: int, *, imports: bool = False) -> "KafkaLogWriter":
+    """Give a writer to the brokers, of clicks or of imported events."""
+    from adtally.eventlog.kafka.topics import TopicSettings
+    from adtally.eventlog.kafka.writer import KafkaLogWriter
+
+    topics = TopicSettings(settings.partitions, settings.replicas, settings.retention_days)
+    return KafkaLogWriter(settings.brokers, settings.topic, topics, timeout_ms, imports=imports)
+
+
+def _open_import_writer(
+    folder: DataFolder, config: Config, partition: Partition, edge_id: str, now_ms: int
+) -> LogWriter:
+    """Open a writer of imported events. Raises LogError."""
+    if config.log.brokers:
+        writer = kafka_writer(config.log, IMPORT_TIMEOUT_MS, imports=True)
+        writer.append_control(Opening(edge_id, now_ms), now_ms)
+        return writer
+    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+
+    folder.log.mkdir(parents=True, exist_ok=True)
+    return SqliteLogWriter.open(folder.log, partition, edge_id, now_ms, config.log.segment_bytes)
+
+
 @contextlib.contextmanager
 def open_history_import(folder: DataFolder, config: Config, identity: "FileIdentity") -> "Iterator[HistoryImport]":
     """Open the import of one file, which no other import can run beside; at its end it is closed in the log.
 
     Raises LogError if another one goes on, and DataFolderError.
     """
-    from adtally.eventlog.sqlite.reader import SqliteLogReader
-    from adtally.eventlog.sqlite.writer import SqliteLogWriter
     from adtally.history.held import read_held
     from adtally.history.importing import HistoryImport
     from adtally.history.judging import HistoryJudge
     from adtally.registry.replica import SqliteAdReplica
 
     with contextlib.ExitStack() as stack:
-        # Who reads the registry's file alone needs somebody who keeps its write-ahead log open.
-        stack.callback(open_registry(folder).close)
-        replica = SqliteAdReplica(folder.registry)
+        replica = SqliteAdReplica(stack.enter_context(ads_file(folder, config)))
         stack.callback(replica.close)
-        reader = SqliteLogReader(folder.log, "import")
+        reader = open_reader(folder, config, "import")
         stack.callback(reader.close)
-        folder.log.mkdir(parents=True, exist_ok=True)
         now_ms = SYSTEM_CLOCK.now_ms()
-        writer = SqliteLogWriter.open(folder.log, IMPORTS, identity.edge_id, now_ms, config.log.segment_bytes)
+        writer = _open_import_writer(folder, config, IMPORTS, identity.edge_id, now_ms)
         # Where an import breaks off, the partition's next writer closes it.
         stack.callback(writer.close, None, now_ms)
         held = read_held(reader, IMPORTS, identity.edge_id)
@@ -87,16 +125,13 @@ def open_history_import(folder: DataFolder, config: Config, identity: "FileIdent
 
 
 def open_letters(folder: DataFolder, config: Config) -> "LetterDesk":
-    """Open the dead letters of a data folder. Raises LogError."""
-    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
-    from adtally.eventlog.sqlite.writer import SqliteLogWriter
+    """Open the dead letters, and what replays them. Raises LogError."""
     from adtally.history.letters import LetterDesk
 
-    def open_writer(edge_id: str, now_ms: int) -> SqliteLogWriter:
-        folder.log.mkdir(parents=True, exist_ok=True)
-        return SqliteLogWriter.open(folder.log, REPLAYED_LETTERS, edge_id, now_ms, config.log.segment_bytes)
-
-    return LetterDesk(SqliteDeadLetters(folder.dead_letters), open_writer)
+    return LetterDesk(
+        open_dead_letters(folder, config),
+        lambda edge_id, now_ms: _open_import_writer(folder, config, REPLAYED_LETTERS, edge_id, now_ms),
+    )
 
 
 @contextlib.contextmanager

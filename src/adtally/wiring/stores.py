@@ -1,23 +1,112 @@
-"""Registry and ledger of a data folder."""
+"""The stores that a configuration names: servers where it has their addresses, else files of the data folder."""
 
 from typing import TYPE_CHECKING
 
+from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config
 from adtally.folder import DataFolder
+from adtally.serve.cache.port import Cache
 
 if TYPE_CHECKING:
+    from adtally.eventlog.port import DeadLetters
+    from adtally.lake.address import S3Access
+    from adtally.lake.port import Lake
     from adtally.ledger.sql import SqlLedger
-    from adtally.registry.port import Registry
+    from adtally.olap.chdb import ChdbStore
+    from adtally.olap.clickhouse import ClickHouseStore
+    from adtally.reconcile.port import Recounter
+    from adtally.registry.port import Registry, SessionStore
+    from adtally.sqldb import SqlDatabase
 
 
-def open_registry(folder: DataFolder) -> "Registry":
-    """Open the registry of a data folder, made where it is not there yet. Raises DataFolderError."""
+def open_registry(folder: DataFolder, config: Config) -> "Registry":
+    """Open the registry, made where it is not there yet. Raises DataFolderError and StoreUnavailableError."""
     from adtally.registry.sql import SqlRegistry
 
-    return SqlRegistry.open(folder.registry)
+    return SqlRegistry.open(config.registry.url or folder.registry)
 
 
-def open_ledger(folder: DataFolder) -> "SqlLedger":
-    """Open the ledger of a data folder, made where it is not there yet. Raises DataFolderError."""
+def open_sessions(config: Config) -> "SessionStore | None":
+    """Open where sign-in sessions are kept that several API servers share; None where there is one."""
+    from adtally.registry.sessions import SqlSessions
+
+    return SqlSessions.open(config.registry.url) if config.registry.url else None
+
+
+def open_ledger(folder: DataFolder, config: Config) -> "SqlLedger":
+    """Open the ledger, made where it is not there yet. Raises DataFolderError and StoreUnavailableError."""
     from adtally.ledger.sql import SqlLedger
 
-    return SqlLedger.open(folder.ledger)
+    return SqlLedger.open(config.ledger.url or folder.ledger)
+
+
+def open_ledger_database(config: Config) -> "SqlDatabase":
+    """Open the database of a ledger on a server, for what several hosts share besides the ledger itself."""
+    from adtally.ledger.schema import MIGRATIONS
+    from adtally.sqldb import SqlDatabase
+
+    return SqlDatabase.open(config.ledger.url, "ledger", MIGRATIONS)
+
+
+def open_dead_letters(folder: DataFolder, config: Config) -> "DeadLetters":
+    """Open the dead letters. Raises LogError."""
+    from adtally.eventlog.sql.deadletters import SqlDeadLetters
+    from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
+
+    return SqlDeadLetters.open(config.ledger.url) if config.ledger.url else SqliteDeadLetters(folder.dead_letters)
+
+
+def open_lake(folder: DataFolder, config: Config) -> "Lake":
+    """Open the lake. Raises ConfigError."""
+    from adtally.lake.directory import DirectoryLake
+    from adtally.lake.s3 import S3Lake
+
+    return S3Lake(config.lake.url, s3_access(config)) if config.lake.url else DirectoryLake(folder.lake)
+
+
+def s3_access(config: Config) -> "S3Access":
+    """Give how S3 is reached."""
+    from adtally.lake.address import S3Access
+
+    lake = config.lake
+    return S3Access(lake.s3_endpoint, lake.s3_region, lake.s3_access_key, lake.s3_secret_key)
+
+
+def open_store(folder: DataFolder, config: Config) -> "ChdbStore | ClickHouseStore":
+    """Open the OLAP store and bring its schema up to date. Raises DataFolderError and StoreUnavailableError."""
+    from adtally.olap.chdb import ChdbStore
+    from adtally.olap.clickhouse import ClickHouseStore
+
+    olap = config.olap
+    store: ChdbStore | ClickHouseStore
+    if olap.urls:
+        store = ClickHouseStore(
+            olap.urls, olap.user, olap.password, database=olap.database, memory_bytes_max=olap.memory_bytes_max
+        )
+    else:
+        store = ChdbStore(folder.olap, olap.memory_bytes_max)
+    store.migrate()
+    return store
+
+
+def open_recounter(config: Config) -> "Recounter":
+    """Give what counts raw events again."""
+    from adtally.reconcile.chdb.recounter import ChdbRecounter
+    from adtally.reconcile.spark.messages import Cluster
+    from adtally.reconcile.spark.recounter import SparkRecounter
+
+    s3 = s3_access(config) if config.lake.url else None
+    if config.reconcile.engine == "spark":
+        return SparkRecounter(Cluster(config.reconcile.spark_master, config.reconcile.spark_jars), s3)
+    return ChdbRecounter(s3=s3)
+
+
+def open_cache(config: Config) -> Cache:
+    """Give the cache of answers. Raises ConfigError."""
+    if config.serve.cache_url:
+        from adtally.serve.cache.valkey import ValkeyCache
+
+        return ValkeyCache(config.serve.cache_url, config.log.topic, SYSTEM_CLOCK)
+    from adtally.serve.cache.memory import MemoryCache
+
+    return MemoryCache(config.serve.cache_bytes_max, SYSTEM_CLOCK)

@@ -53,7 +53,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def add_ads(folder: DataFolder, *ad_ids: str) -> None:
-    registry = open_registry(folder)
+    registry = open_registry(folder, Config())
     registry.upsert_ads([Ad(ad_id, "adv", "https://shop.example/") for ad_id in ad_ids])
     registry.close()
 
@@ -106,7 +106,7 @@ def test_a_click_keeps_its_verdict_when_its_ad_changes_before_a_second_import(
 ) -> None:
     file = history(tmp_path, 10, set())
     list(run(folder, file))
-    registry = open_registry(folder)
+    registry = open_registry(folder, Config())
     registry.upsert_ads([Ad("a", "adv", "https://shop.example/", status="paused")])
     registry.close()
     list(run(folder, file))
