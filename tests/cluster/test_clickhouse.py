@@ -150,7 +150,9 @@ def test_a_statement_that_a_killed_publisher_left_is_ended_before_its_table_is_f
     wait_until(lambda: shard.run(begun) == [[1]])
     store.stage(recounted(tmp_path, Live(5, ["a"])))
     left.join()
+    # Nobody waited until it had ended by itself.
     assert len(problems) == 1
+    assert "cancel" in str(problems[0])
     assert store.publish_hours([NOON_MS])[0].events == 5
 
 

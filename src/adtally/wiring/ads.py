@@ -27,9 +27,11 @@ def ads_file(folder: DataFolder, config: Config) -> Iterator[Path]:
     Raises StoreUnavailableError where a copy is to be made for the first time and the registry does not answer.
     """
     if not config.registry.url:
-        # Who reads the registry's file alone needs somebody who keeps its write-ahead log open.
-        with contextlib.closing(open_registry(folder, config)):
-            yield folder.registry
+        # Another SQLite library in this process must not have the file open beside the replica's: closing it would
+        # drop the replica's locks.
+        if not folder.registry.exists():
+            open_registry(folder, config).close()
+        yield folder.registry
         return
     following = _Following(folder, config)
     try:

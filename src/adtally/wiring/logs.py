@@ -15,7 +15,7 @@ from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import DAY_MS
 from adtally.wiring.ads import ads_file
-from adtally.wiring.stores import open_dead_letters
+from adtally.wiring.stores import open_dead_letters, open_registry
 
 if TYPE_CHECKING:
     from adtally.eventlog.kafka.reader import KafkaLogReader
@@ -108,6 +108,9 @@ def open_history_import(folder: DataFolder, config: Config, identity: "FileIdent
     from adtally.registry.replica import SqliteAdReplica
 
     with contextlib.ExitStack() as stack:
+        if not config.registry.url:
+            # Who reads the registry's file alone needs somebody who keeps its write-ahead log open.
+            stack.callback(open_registry(folder, config).close)
         replica = SqliteAdReplica(stack.enter_context(ads_file(folder, config)))
         stack.callback(replica.close)
         reader = open_reader(folder, config, "import")
