@@ -41,6 +41,7 @@ class SharedAnswers:
         self._pools = pools
         self._meter = meter
         self._flights: dict[bytes, asyncio.Task[Rendered]] = {}
+        self._failing = False
 
     async def answer(self, endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
         """Give the answer. Raises what the handler raises, to all who wait for it."""
@@ -90,10 +91,12 @@ class SharedAnswers:
     def _kept(self, key: bytes) -> Whole | None:
         try:
             value = self._cache.get(key)
-            return None if value is None else msgspec.msgpack.decode(value, type=Whole)
+            found = None if value is None else msgspec.msgpack.decode(value, type=Whole)
         except (CacheError, msgspec.DecodeError) as error:
             self._failed(error)
             return None
+        self._failing = False
+        return found
 
     def _make(self, asked: Asked, endpoint: Endpoint[Any, Any], call: Call[Any, Any]) -> Rendered:
         found = render(endpoint, call)
@@ -106,7 +109,10 @@ class SharedAnswers:
 
     def _failed(self, error: Exception) -> None:
         self._meter.count_cache("error")
-        log.warning("the cache failed: answers are made without it", error=str(error))
+        # Once, not with each request: a cache that is away stays away for a while.
+        if not self._failing:
+            log.warning("the cache failed: answers are made without it", error=str(error))
+        self._failing = True
 
 
 def _owners(call: Call[Any, Any]) -> list[str]:

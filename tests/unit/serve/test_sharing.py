@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import CacheError
@@ -206,6 +207,15 @@ def test_a_broken_cache_is_counted_and_answers_come_without_it(
         served.progress.update(report(NOW_MS))
         assert clicks(served.admin.get("/metrics", params=AD_HOUR)) == 1
         assert counted(served)["error"] == errors
+
+
+def test_a_cache_that_stays_away_is_logged_once(tmp_path: Path) -> None:
+    with capture_logs() as logged, Served(tmp_path, cache=Broken()) as served:
+        served.ad("ad_1", "acme")
+        served.progress.update(report(NOW_MS))
+        for _ in range(3):
+            served.admin.get("/metrics", params=AD_HOUR)
+    assert len([entry for entry in logged if "the cache failed" in entry["event"]]) == 1
 
 
 class Gated:
