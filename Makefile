@@ -88,7 +88,7 @@ test: check test-unit test-contracts test-simulation test-browser test-system
 
 # On the real servers of a cluster, which are fetched and started for it.
 test-cluster: setup-cluster web
-	$(PYTEST) -s --servers tests/contracts
+	$(PYTEST) -s --servers tests/contracts tests/cluster
 
 # The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
 chaos: setup web

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from adtally import faultpoint
 from adtally.errors import LogError
 from adtally.event import Control
 from adtally.eventlog.port import BEGINNING, Partition, Position, Record
@@ -89,6 +90,7 @@ class SpoolStore:
         """Note durably that all before `position` is in the log, and remove what is not needed. Raises LogError."""
         before, self._at = self._at, position
         self._reader.commit({SPOOL: position})
+        faultpoint.reach("spool.passed")
         if not before or parse_position(before).segment != parse_position(position).segment:
             remove_expired(self._folder, lambda _: (_READER,), _EVER_MS)
 
