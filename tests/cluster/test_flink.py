@@ -101,12 +101,14 @@ def now_ms() -> int:
 
 
 @pytest.fixture
-def running(servers: Servers, tmp_path: Path) -> Iterator[Running]:
-    stream = Running(servers.running(OneBroker), servers.running(Flink), tmp_path / "checkpoints", "hashmap")
+def running(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    state = getattr(request, "param", "hashmap")
+    stream = Running(servers.running(OneBroker), servers.running(Flink), tmp_path / "checkpoints", state)
     yield stream
     stream.close()
 
 
+@pytest.mark.parametrize("running", ["hashmap", "rocksdb"], indirect=True)
 def test_every_cell_and_its_users_are_what_the_rule_says(running: Running, seed: int) -> None:
     rng = random.Random(seed)
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))

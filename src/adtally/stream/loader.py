@@ -32,6 +32,9 @@ APPEND_MS: Final = 2_000
 OPEN_MS: Final = 10 * MINUTE_MS
 """Totals are remembered for so long, to tell what is new in them."""
 
+SHARD_PREFIX: Final = "clicks-"
+"""Before the partition's number: the log's name of a partition of clicks, so that other engines mean the same shard."""
+
 LATE: Final = "late"
 """Outcome of the one cell of a shard that says how many events were late."""
 
@@ -153,7 +156,7 @@ class Loader:
             dead_letters=0,
             dedup_entries=0,
             open_cells=len(self._totals),
-            positions={str(partition): str(offset) for partition, offset in self._as_of.committed.items()},
+            positions={f"{SHARD_PREFIX}{number}": str(offset) for number, offset in self._as_of.committed.items()},
         )
 
     @property
@@ -291,7 +294,7 @@ def _rows(cells: Mapping[_Key, _Cell]) -> LiveRows:
         minute_s=[key.minute_s for key in cells],
         device=[key.device for key in cells],
         outcome=[key.outcome for key in cells],
-        shard=[str(key.shard) for key in cells],
+        shard=[f"{SHARD_PREFIX}{key.shard}" for key in cells],
         clicks=[cell.clicks for cell in cells.values()],
         users=[sorted(cell.users) for cell in cells.values()],
     )

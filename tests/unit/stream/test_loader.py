@@ -201,3 +201,12 @@ def test_the_time_goes_on_without_clicks() -> None:
     parts = Parts()
     parts.run(10_000, 60_000)
     assert parts.loader.report(0).as_of_ms >= 52_000
+
+
+def test_a_shard_is_named_as_the_log_names_its_partition() -> None:
+    parts = Parts()
+    parts.job.read = 7
+    parts.topic.messages = [row(1, ["a"], shard=11)]
+    parts.run(10_000, 20_000)
+    assert {shard for _, shard in parts.store.clicks} == {"clicks-11"}
+    assert parts.loader.report(0).positions == {"clicks-0": "7"}
