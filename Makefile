@@ -8,7 +8,7 @@ PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
 .PHONY: setup setup-cluster test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
-  chaos check bench clean lock format
+  chaos check check-deploy bench clean lock format
 
 setup: .venv/.ready
 
@@ -31,6 +31,8 @@ lock: .tools/.ready
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --group servers --extra spark --constraint requirements.lock pyproject.toml \
 	  --output-file deploy/local/requirements.lock $(LOCK_FLAGS)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --group pyproject.toml:deploy-check --output-file deploy/check.lock $(LOCK_FLAGS)
 
 # Servers that come from PyPI, and the Spark that recounts; other servers are fetched when they are first started.
 setup-cluster: .venv/.cluster-ready
@@ -48,6 +50,17 @@ check: setup
 	$(RUN)/ruff check src tests bench deploy
 	$(RUN)/lint-imports --no-cache
 	$(RUN)/mypy
+
+# What operators are given, as far as it can be checked without running it.
+DEPLOY_CHECK := .tools/deploy-check/bin
+
+.tools/deploy-check/.ready: .tools/.ready deploy/check.lock
+	$(UV) venv --quiet --clear --python $(PYTHON) .tools/deploy-check
+	$(UV) pip sync --quiet --python $(DEPLOY_CHECK)/python deploy/check.lock
+	touch $@
+
+check-deploy: setup .tools/deploy-check/.ready
+	$(RUN)/python -m deploy.check $(DEPLOY_CHECK)
 
 # The page: its parts come from npm, locked; what is built goes into the package.
 web: $(PAGE)
