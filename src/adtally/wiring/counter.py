@@ -30,10 +30,14 @@ ARCHIVE_BEHIND_EVENTS: Final = 20_000
 class _Stepping(Protocol):
     """A stream, of either kind."""
 
-    def step(self, now_ms: int) -> int: ...
+    def step(self, now_ms: int) -> int:
+        """Do what can be done now; give the number of events. Raises LogError."""
+        ...
 
     @property
-    def idle(self) -> bool: ...
+    def idle(self) -> bool:
+        """True if everything that was counted is in the store."""
+        ...
 
 
 def run_counter_role(
