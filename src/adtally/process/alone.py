@@ -46,10 +46,7 @@ def run_edge(folder: DataFolder, config: Config, index: int) -> None:
 
 def run_serve(folder: DataFolder, config: Config) -> None:
     """Run the API, and what belongs to it where it owns the store, until SIGTERM. Raises AdtallyError."""
-    if not folder.admin_key.exists():
-        with closing(wiring.open_registry(folder, config)) as registry:
-            key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
-        replace_file(folder.admin_key, f"{key}\n".encode(), mode=0o600)
+    _make_admin_key(folder, config)
     api = listen(config.serve.host, config.serve.port, "serve.port")
     click_url = f"http://{config.edge.host}:{config.edge.port}"
     started = lambda: log.info("the API is ready", url=url_of(api))  # noqa: E731 - as short as what it passes
@@ -62,6 +59,17 @@ def run_serve(folder: DataFolder, config: Config) -> None:
     run_until_sigterm(
         lambda stop: wiring.run_store_role(folder, config, api, intake, token, click_url, stop, started, _nobody)
     )
+
+
+def _make_admin_key(folder: DataFolder, config: Config) -> None:
+    """Make the first admin's key of a registry, and keep it in the folder of whoever came first."""
+    if folder.admin_key.exists():
+        return
+    with closing(wiring.open_registry(folder, config)) as registry:
+        if any(key.scope == "admin" and key.revoked_ms is None for key in registry.keys()):
+            return
+        key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
+    replace_file(folder.admin_key, f"{key}\n".encode(), mode=0o600)
 
 
 def run_stream(folder: DataFolder, config: Config) -> None:
