@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
-.PHONY: setup setup-cluster test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
+.PHONY: setup setup-cluster cluster cluster-down test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
   chaos check check-deploy bench clean lock format
 
 setup: .venv/.ready
@@ -102,6 +102,13 @@ test: check test-unit test-contracts test-simulation test-browser test-system
 # On the real servers of a cluster, which are fetched and started for it.
 test-cluster: setup-cluster web
 	$(PYTEST) -s --servers tests/contracts tests/cluster
+
+# A whole cluster on this machine, as its operators would run it on many; left running until cluster-down.
+cluster: setup-cluster web
+	$(RUN)/python -m deploy.local up $(CLUSTER_FLAGS)
+
+cluster-down: setup-cluster
+	$(RUN)/python -m deploy.local down
 
 # The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
 chaos: setup web

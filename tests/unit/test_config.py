@@ -116,3 +116,10 @@ def test_a_secret_is_not_shown_where_its_value_is_wrong() -> None:
     assert "registry.url = (a secret)" in str(caught.value)
     assert is_secret("lake.s3_secret_key")
     assert not is_secret("edge.port")
+
+
+def test_a_spool_that_comes_too_late_is_refused_where_there_is_one() -> None:
+    late = {"spool_after_ms": 1_000}
+    with pytest.raises(ConfigError, match="is not less than"):
+        laid({"log": {**late, "brokers": ["a:1"]}})
+    assert laid({"log": late}).config.log.spool_after_ms == 1_000

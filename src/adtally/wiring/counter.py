@@ -13,6 +13,7 @@ from adtally.errors import LogError, PositionGoneError
 from adtally.eventlog.port import is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
+from adtally.utc import HOUR_MS
 from adtally.wiring.logs import janitor, open_reader
 from adtally.wiring.stores import open_dead_letters, open_lake, open_ledger, open_ledger_database, open_store
 
@@ -93,7 +94,12 @@ def run_stream_role(
     store = open_store(folder, config)
     reader = open_reader(folder, config, "stream", lambda partition: partition.startswith(CLICKS_PREFIX))
     pump = ThreadPump(WriterSink(store, SqlReportBoard(database)))
-    stream = PartitionedStream(reader, open_dead_letters(folder, config), pump, config.stream)
+    ledger = open_ledger(folder, config)
+    bounds = ledger.bounds()
+    # Hours get their lines in order, so those behind the last line are open.
+    open_since_ms = 0 if bounds is None else bounds[1] + HOUR_MS
+    ledger.close()
+    stream = PartitionedStream(reader, open_dead_letters(folder, config), pump, config.stream, open_since_ms)
     on_ready()
     _count_until(stream, config, stop, on_beat)
     pump.close()

@@ -140,3 +140,13 @@ def test_a_read_from_inside_a_batch_takes_what_lies_after() -> None:
     given = Given().events(click(1), click(2), click(3))
     taken = given.taken(Position("00000000-000001"))
     assert taken.events == 2
+
+
+def test_where_many_edges_write_neighbours_tell_no_numbers() -> None:
+    log, shared = MemoryLog(), Partition("clicks-0")
+    log.append_raw(shared, b"\n".join([GOOD[4], b"{", GOOD[6]]), NOON_MS)
+    inlet = Inlet(shared, BEGINNING)
+    inlet.read(log.reader("archiver"), NOON_MS, 1 << 20)
+    taken = inlet.take()[0]
+    assert taken.absences == []
+    assert (taken.events, len(taken.letters)) == (2, 1)

@@ -1,5 +1,6 @@
 """Where partitions begin and end at this moment, asked in one request for all that may need it."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from adtally.eventlog.kafka.topics import Topics, log_error
 from adtally.eventlog.port import Partition
 
 ANSWER_S_MAX: Final = 5.0
+LEADERS_S: Final = 1.0
 AGE_S_MAX: Final = 0.01
 """A reader that goes from one partition to the next takes what was asked with the first of them for all."""
 
@@ -61,4 +63,8 @@ class Ends:
                 answers[places[place]] = int(answer.result().offset)
             except KafkaException as error:
                 answers[places[place]] = log_error(f"{places[place]}: the brokers do not tell its end", error)
+        if any(isinstance(answer, LogError) for answer in answers.values()):
+            # Leaders may have changed; the next question is to go to the new ones.
+            with contextlib.suppress(KafkaException):
+                self._client.list_topics(timeout=LEADERS_S)
         return answers
