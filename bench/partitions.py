@@ -19,7 +19,7 @@ HOT_SHARE: Final = 0.8
 DOUBLE_SHARE: Final = 0.05
 PARTITIONS: Final = (12, 48)
 SALTED_SHARE: Final = 0.01
-"""An ad that takes more of all clicks than this is salted, by who salts hot ads; it is taken for granted that they know."""
+"""Who salts hot ads salts those that take more of all clicks than this, and is taken to know them."""
 
 Click = tuple[int, int]
 """The numbers of an ad, 0 the most popular, and of a user."""

@@ -1,4 +1,4 @@
-"""How large a cluster has to be: arithmetic on what was measured. `python -m bench.sizes` prints docs/scaling.md's table."""
+"""Cluster sizes: arithmetic on what was measured; `python -m bench.sizes` prints docs/scaling.md's table."""
 
 from math import ceil
 from typing import Final
