@@ -191,6 +191,7 @@ class Flink(Server):
             "taskmanager.bind-host": "127.0.0.1",
             "taskmanager.host": "127.0.0.1",
             "taskmanager.numberOfTaskSlots": str(SLOTS),
+            "parallelism.default": str(SLOTS),
             "rest.address": "127.0.0.1",
             "rest.bind-address": "127.0.0.1",
             "rest.port": str(self.rest_port),

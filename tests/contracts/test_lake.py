@@ -37,6 +37,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 def test_an_empty_lake_has_no_hours_and_no_files(lake: Lake) -> None:
     assert lake.hours() == []
     assert lake.files(NOON_MS) == []
+    assert lake.listing() == {}
     lake.remove_hour(NOON_MS)
 
 
@@ -69,6 +70,7 @@ def test_hours_and_files_are_listed_in_order(lake: Lake) -> None:
             lake.write(hour_ms, stem, rows([click(1)]))
     assert lake.hours() == [NOON_MS, NOON_MS + HOUR_MS, NOON_MS + 24 * HOUR_MS]
     assert [file.name[-9:] for file in lake.files(NOON_MS)] == ["a.parquet", "b.parquet"]
+    assert list(lake.listing().items()) == [(hour_ms, lake.files(hour_ms)) for hour_ms in lake.hours()]
 
 
 def test_a_file_that_is_written_again_is_replaced(lake: Lake) -> None:

@@ -39,6 +39,9 @@ class MemoryLake:
         folder = hour_folder(hour_ms)
         return [self._file(name) for name in sorted(self.contents) if name.startswith(f"{folder}/")]
 
+    def listing(self) -> dict[int, list[LakeFile]]:
+        return {hour_ms: self.files(hour_ms) for hour_ms in self.hours()}
+
     def read(self, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
         self._answer()
         if file.name not in self.contents or self._file(file.name) != file:

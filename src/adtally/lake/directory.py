@@ -79,6 +79,10 @@ class DirectoryLake:
                     files.append(LakeFile(f"{folder}/{path.name}", path.stat().st_size))
         return files
 
+    def listing(self) -> dict[int, list[LakeFile]]:
+        """Give the files of all hours. Raises LakeError."""
+        return {hour_ms: files for hour_ms in self.hours() if (files := self.files(hour_ms))}
+
     def read(self, file: LakeFile, columns: Sequence[str] | None = None) -> pa.Table:
         """Give a file's events, or some of their columns. Raises LakeFileGoneError, LakeDamagedError and LakeError."""
         path = self._root / file.name

@@ -39,6 +39,10 @@ class Lake(Protocol):
         """Give the hour's files by name; none where there is no such hour. Raises LakeError."""
         ...
 
+    def listing(self) -> dict[int, list[LakeFile]]:
+        """Give `files` of all `hours` at once: where each look costs money, far fewer of them. Raises LakeError."""
+        ...
+
     def read(self, file: LakeFile, columns: Sequence[str] | None = None) -> "pa.Table":
         """Give a file's events, or only some of their columns.
 

@@ -40,12 +40,20 @@ class S3Lake:
 
     def hours(self) -> list[int]:
         """Give the hours that hold files, ascending. Raises LakeError."""
-        folders = {file.name.rpartition("/")[0] for file in self._listed("raw")}
-        return sorted(hour_ms for folder in folders if (hour_ms := parse_hour_folder(folder)) is not None)
+        return list(self.listing())
 
     def files(self, hour_ms: int) -> list[LakeFile]:
         """Give the hour's files by name. Raises LakeError."""
         return sorted(self._listed(hour_folder(hour_ms)))
+
+    def listing(self) -> dict[int, list[LakeFile]]:
+        """Give the files of all hours: one request for each 1,000 files. Raises LakeError."""
+        found: dict[int, list[LakeFile]] = {}
+        for file in sorted(self._listed("raw")):
+            hour_ms = parse_hour_folder(file.name.rpartition("/")[0])
+            if hour_ms is not None:
+                found.setdefault(hour_ms, []).append(file)
+        return found
 
     def read(self, file: LakeFile, columns: Sequence[str] | None = None) -> "pa.Table":
         """Give a file's events, or some of their columns. Raises LakeFileGoneError, LakeDamagedError and LakeError."""

@@ -38,16 +38,13 @@ class Hours:
     """The lake's files by hour, listed once for a pass."""
 
     def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._files: dict[int, tuple[LakeFile, ...]] = {}
-        self.present = lake.hours()
+        self._files = {hour_ms: tuple(files) for hour_ms, files in lake.listing().items()}
+        self.present = list(self._files)
         """Hours that hold files, ascending."""
 
     def files(self, hour_ms: int) -> tuple[LakeFile, ...]:
-        """Give an hour's files. Raises LakeError."""
-        if hour_ms not in self._files:
-            self._files[hour_ms] = tuple(self._lake.files(hour_ms))
-        return self._files[hour_ms]
+        """Give an hour's files; none where there is no such hour."""
+        return self._files.get(hour_ms, ())
 
     def hour(self, hour_ms: int, current: Rules, line: HourLine | None) -> DueHour:
         """Give what a recount of an hour would read. Rules that an hour was counted by stay with it."""

@@ -19,9 +19,12 @@ UNSETTLED: Final = frozenset(
         kafka.KafkaError.NOT_COORDINATOR,
         kafka.KafkaError.COORDINATOR_NOT_AVAILABLE,
         kafka.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        kafka.KafkaError.LEADER_NOT_AVAILABLE,
+        kafka.KafkaError.NOT_LEADER_FOR_PARTITION,
+        kafka.KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
-"""A group has no coordinator yet, while its broker starts or was just lost."""
+"""A group has no coordinator, or a partition no leader, yet: it was just made, or its broker was just lost."""
 
 LIVE_PARTITIONS: Final = 4
 LIVE_RETENTION_MS: Final = 24 * 3_600_000

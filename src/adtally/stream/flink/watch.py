@@ -131,7 +131,10 @@ class JobWatch:
         if note.checkpoint and young and not self._replay:
             return Start(checkpoint=note.checkpoint, floor_ms=note.floor_ms)
         passed_ms = self._memory.passed_ms(now_ms)
-        return Start() if passed_ms is None else replay_start(passed_ms, self._settings)
+        if passed_ms is None:
+            log.warning("the Flink job has committed no offsets: it reads all that the topic holds")
+            return Start()
+        return replay_start(passed_ms, self._settings)
 
     def _keep(self, note: Remembered) -> None:
         self._note = note
