@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from adtally.cli.main import cli
+from adtally.cli.main import COMMANDS, cli
 from adtally.config import Config, is_secret, load
 from adtally.eventlog.kafka import topics
 
@@ -39,6 +39,10 @@ def workloads() -> dict[str, Any]:
 def variables(path: Path) -> dict[str, str]:
     lines = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
+
+
+def test_every_role_is_a_command() -> None:
+    assert set(COMMANDS) >= ROLES
 
 
 def test_the_example_configuration_is_right() -> None:
