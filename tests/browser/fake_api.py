@@ -70,6 +70,7 @@ class FakeApi:
             ]
         )
         self.operator.broken = None
+        self.operator.more = 0
         self.admin = True
         self.click_url = "http://127.0.0.1:18080"
         self.failing: int | None = None
@@ -182,7 +183,15 @@ class FakeApi:
     def _list_ads(self, request: Request) -> Response:
         after = request.query_params.get("after", "")
         limit = int(request.query_params.get("limit", "100"))
-        behind = sorted((ad for ad in self.clicks.ads if ad.ad_id > after), key=lambda ad: ad.ad_id)
+        text = request.query_params.get("search", "").lower()
+        behind = sorted(
+            (
+                ad
+                for ad in self.clicks.ads
+                if ad.ad_id > after and any(text in field.lower() for field in (ad.ad_id, ad.name, ad.campaign_id))
+            ),
+            key=lambda ad: ad.ad_id,
+        )
         more = behind[limit - 1].ad_id if len(behind) > limit else None
         return JSONResponse({"ads": [self._ad_json(ad) for ad in behind[:limit]], "next": more})
 

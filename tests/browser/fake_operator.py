@@ -11,19 +11,24 @@ from adtally.utc import HOUR_MS
 from browser.fake_clicks import iso
 
 LETTERS: Final = 3
+CHANGED_AT_ONCE: Final = 3
 
 
 class FakeOperator:
-    """Health, ledger and dead letters. Tests set `broken` to a reason for which the store is not well."""
+    """Health, ledger and dead letters.
+
+    Tests set `broken` to a reason for which the store is not well, `more` to how many further keys a correction changed.
+    """
 
     def __init__(self) -> None:
         self.broken: str | None = None
+        self.more = 0
 
     def handlers(self) -> dict[str, Callable[[Request], Response]]:
         """Give the addresses with what answers them."""
         return {
             "/v1/status": lambda _: JSONResponse(self.status()),
-            "/v1/ledger": lambda _: JSONResponse({"lines": self.lines(), "next": None, "final_through": None}),
+            "/v1/ledger": self._ledger,
             "/v1/ledger/{hour}": self._hour,
             "/v1/deadletters": lambda _: JSONResponse({"letters": [{}] * LETTERS, "next": None}),
         }
@@ -64,13 +69,24 @@ class FakeOperator:
         lines[-4] |= {"state": "damaged", "missing": 2, "note": "2 events are no longer in the lake"}
         return lines
 
+    def _ledger(self, request: Request) -> Response:
+        lines = [line for line in self.lines() if line["hour"] >= request.query_params["start"]]
+        return JSONResponse({"lines": lines, "next": None, "final_through": None})
+
     def _hour(self, request: Request) -> Response:
         wanted = request.path_params["hour"]
+        after = int(request.query_params.get("after", "0"))
         for line in self.lines():
             if line["hour"] == wanted:
-                changed = [_change(wanted, ad_id, old) for ad_id, old in (("ad_spring", 41), ("ad_001", 7))]
-                keys = changed if line["keys_differed"] else []
-                return JSONResponse({"hour": wanted, "lines": [line], "commit": 1, "changed": keys, "next": None})
+                ads = [
+                    ("ad_spring", 41),
+                    ("ad_001", 7),
+                    *((f"ad_{number:03}", number) for number in range(2, 2 + self.more)),
+                ]
+                keys = [_change(wanted, *ad) for ad in ads] if line["keys_differed"] else []
+                later = after + CHANGED_AT_ONCE
+                answer = {"hour": wanted, "lines": [line], "commit": 1, "changed": keys[after:later]}
+                return JSONResponse(answer | {"next": later if len(keys) > later else None})
         return JSONResponse({"title": "no such hour", "detail": f"{wanted}: the ledger has no such hour"}, 404)
 
 

@@ -38,6 +38,28 @@ def test_an_hour_of_the_ledger_shows_live_against_final_and_what_changed(visit: 
     expect(panel).to_have_count(0)
 
 
+def test_the_hours_of_the_ledger_go_as_far_back_as_one_chooses(visit: Visit) -> None:
+    page = visit.open("?page=operations")
+    expect(page.locator(".ledger tbody tr")).to_have_count(25)
+    page.get_by_role("combobox", name="Hours of").select_option("Last day")
+    expect(page.locator(".ledger tbody tr")).to_have_count(24)
+
+
+def test_all_numbers_that_a_correction_changed_are_shown_bit_by_bit(fake: FakeApi, visit: Visit) -> None:
+    fake.operator.more = 5
+    page = visit.open("?page=operations")
+    page.locator(".ledger tbody button").nth(1).click()
+    keys = page.locator(".hour tbody tr")
+    more = page.locator(".hour").get_by_role("button", name="Show more")
+    expect(keys).to_have_count(3)
+    more.click()
+    expect(keys).to_have_count(6)
+    more.click()
+    expect(keys).to_have_count(7)
+    expect(more).to_have_count(0)
+    assert len(set(keys.locator("th").all_inner_texts())) == 7
+
+
 def test_an_advertiser_has_no_operators_view_whatever_the_address_says(fake: FakeApi, visit: Visit) -> None:
     fake.admin = False
     page = visit.open("?page=operations")
@@ -47,10 +69,11 @@ def test_an_advertiser_has_no_operators_view_whatever_the_address_says(fake: Fak
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_nothing_in_the_operators_view(visits: OpenVisit, dark: bool) -> None:
+def test_axe_finds_nothing_in_the_operators_view(fake: FakeApi, visits: OpenVisit, dark: bool) -> None:
+    fake.operator.more = 5
     page = visits(dark=dark, bypass_csp=True).open("?page=operations")
     page.locator(".ledger tbody button").nth(1).click()
-    expect(page.locator(".hour tbody tr")).to_have_count(2)
+    expect(page.locator(".hour").get_by_role("button", name="Show more")).to_be_visible()
     expect(page.locator(".letters .large")).to_have_text("3")
     assert findings(page) == []
 

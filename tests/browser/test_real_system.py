@@ -17,6 +17,7 @@ from browser.visit import Visit, new_context
 from support.embedded import Embedded, kill, wait_for
 
 VISIBLE_MS_MAX = 5_000
+RECOVERED_MS_MAX = 40_000
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 ADS = """ad_id,advertiser_id,landing_url,name
 ad_shoes,acme,https://shop.example/shoes,Shoes
@@ -119,6 +120,37 @@ def test_the_link_is_dead_once_the_store_was_killed_and_the_page_says_what_to_do
     answer = httpx.get(link, trust_env=False, timeout=30)
     assert embedded.stop() == 0
     assert (answer.status_code, "admin.key" in answer.text) == (410, True)
+
+
+def test_a_system_that_was_killed_leaves_old_numbers_marked_and_needs_a_sign_in_but_no_reload(
+    browser: Browser, tmp_path: Path
+) -> None:
+    embedded = Embedded(tmp_path / "data")
+    (tmp_path / "ads.csv").write_text(ADS)
+    embedded.command("ads", "import", str(tmp_path / "ads.csv"))
+    embedded.start()
+    system = RealSystem(embedded, (embedded.folder / "admin.key").read_text().strip())
+    context = new_context(browser)
+    context.set_default_timeout(TIMEOUT_MS)
+    visit = Visit(system, context, {401, 502, 503})
+    system.click("ad_shoes", "first")
+    page = visit.open("?ad=ad_shoes")
+    clicks = page.locator(".figure", has_text="Clicks").locator("dd").first
+    expect(clicks).to_have_text("1", timeout=VISIBLE_MS_MAX)
+    page.evaluate("window.notReloaded = true")
+    embedded.kill_all()
+    expect(page.get_by_role("status")).to_contain_text("No new numbers")
+    expect(page.get_by_text("Retrying, numbers as of")).to_be_visible()
+    expect(clicks).to_have_text("1")
+    embedded.start()
+    expect(page.get_by_text("Sign in again")).to_be_visible(timeout=RECOVERED_MS_MAX)
+    page.get_by_label("API key").fill(system.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(clicks).to_have_text("1", timeout=VISIBLE_MS_MAX)
+    assert page.evaluate("window.notReloaded") is True
+    context.close()
+    assert embedded.stop() == 0
+    assert [line for line in visit.problems() if "net::ERR_" not in line] == []
 
 
 def test_an_advertisers_key_shows_its_own_ads_and_no_others(browser: Browser, embedded: Embedded) -> None:

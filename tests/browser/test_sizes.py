@@ -6,6 +6,7 @@ from playwright.sync_api import expect
 
 from adtally.clock import SYSTEM_CLOCK
 from browser.fake_api import FakeApi
+from browser.fake_clicks import FakeAd
 from browser.visit import Visit
 
 MINUTES_OF_SIX_DAYS = 6 * 1_440
@@ -29,3 +30,18 @@ def test_thousands_of_minutes_are_drawn_read_with_the_keys_and_listed_bit_by_bit
     expect(rows).to_have_count(1_000)
     page.get_by_role("button", name="Chart").click()
     expect(chart).to_be_visible()
+
+
+def test_a_full_list_of_ads_is_searched_beyond_its_last_row(fake: FakeApi, visit: Visit) -> None:
+    now_ms = SYSTEM_CLOCK.now_ms()
+    fake.clicks.ads += [FakeAd(f"ad_x{number:04}", f"Winter boots {number}") for number in range(350)]
+    for number in range(120):
+        fake.click_at(f"ad_x{number:04}", "reader", now_ms)
+    page = visit.open()
+    table = page.get_by_role("region", name="Top ads")
+    expect(table.locator("tbody tr[aria-hidden]")).to_have_count(0)
+    table.get_by_role("searchbox").fill("boots 333")
+    expect(table.locator("tbody tr")).to_have_count(1)
+    expect(table.locator("tbody td").first).to_have_text("\N{EN DASH}")
+    table.get_by_role("button", name="Winter boots 333").click()
+    expect(page.get_by_role("combobox", name="Ad")).to_have_value("Winter boots 333")

@@ -8,7 +8,7 @@ import pytest
 
 from adtally.errors import InvalidValueError, NotFoundError
 from adtally.registry import keys
-from adtally.registry.port import Ad, Advertiser, Campaign, RefusedAdsError, Registry, UpsertResult
+from adtally.registry.port import Ad, Advertiser, Campaign, FoundAds, RefusedAdsError, Registry, UpsertResult
 from adtally.registry.sql import SqlRegistry
 from support.databases import postgres_url, sqlite_file
 
@@ -116,6 +116,33 @@ def test_pages_go_on_behind_the_last_id(registry: Registry) -> None:
     assert [found.ad_id for found in registry.ads("x0", "ad_0", 10)] == ["ad_2", "ad_4", "ad_6"]
     assert registry.ads(None, "ad_6", 3) == []
     assert registry.advertisers("x0", 5) == [Advertiser("x1", "")]
+
+
+def test_a_search_finds_ads_by_a_part_of_id_name_or_campaign_whatever_the_case(registry: Registry) -> None:
+    ads = [ad("ad_1", name="Blue SHOES"), ad("shoes_2"), ad("ad_3", campaign_id="winter-shoes"), ad("ad_4")]
+    registry.upsert_ads([*ads, ad("foreign_shoes", advertiser_id="globex")])
+    assert [found.ad_id for found in registry.search_ads("acme", "Shoes", "", 9).ads] == ["ad_1", "ad_3", "shoes_2"]
+    assert registry.search_ads("acme", "shoes", "ad_1", 1) == FoundAds([ads[2]], "ad_3")
+    assert registry.search_ads("acme", "shoes", "ad_3", 1) == FoundAds([ads[1]], None)
+    assert len(registry.search_ads(None, "shoes", "", 9).ads) == 4
+
+
+@pytest.mark.parametrize("text", ["%", "_", "/", "\\", "'", '"', "*", "é"])
+def test_a_search_takes_every_character_for_itself(registry: Registry, text: str) -> None:
+    registry.upsert_ads([ad("a-1", name="plain"), ad("a-2", name=f"with {text} inside")])
+    assert [found.ad_id for found in registry.search_ads("acme", text, "", 9).ads] == ["a-2"]
+
+
+def test_a_search_looks_at_a_bounded_number_of_ads_and_says_where_to_go_on(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adtally.registry.sql.SEARCH_ROWS_MAX", 3)
+    registry.upsert_ads([ad(f"ad_{number}", name="wanted" if number in {4, 6} else "") for number in range(7)])
+    assert registry.search_ads(None, "wanted", "", 9) == FoundAds([], "ad_2")
+    found = registry.search_ads(None, "wanted", "ad_2", 9)
+    assert ([one.ad_id for one in found.ads], found.next) == (["ad_4"], "ad_5")
+    found = registry.search_ads(None, "wanted", "ad_5", 9)
+    assert ([one.ad_id for one in found.ads], found.next) == (["ad_6"], None)
 
 
 def test_all_ads_are_streamed_by_id(registry: Registry) -> None:

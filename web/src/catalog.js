@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { isPassing } from "./api.js";
 
 /** @typedef {import("./api.js").Api} Api */
@@ -6,29 +6,30 @@ import { isPassing } from "./api.js";
 /** @typedef {import("./types.js").AdsPage} AdsPage */
 
 const PAGE_ADS = 100;
-const PAGES_MAX = 20;
 const RETRY_MS = 3_000;
+/** A fast typist's pause: not every letter is a question. */
+const TYPING_MS = 150;
+const TYPED_MAX = 100;
+const FOUND_MAX = 100;
+const SEARCH_PAGES_MAX = 10;
 
 /** @typedef {{ ads: Ad[], pages: number, next: string | null, again: boolean }} Loaded */
+/** @typedef {{ ads: Ad[], complete: boolean, pending: boolean }} Found */
 
 /**
- * The caller's ads, loaded page by page as somebody searches in them. `complete` says that there are no others;
- * above PAGES_MAX pages the rest is found by typing an ad's whole id.
+ * The caller's first ads. `complete` says that there are no others; else the server searches in the rest.
  * @param {Api} api
  */
 export function useCatalog(api) {
   const [loaded, setLoaded] = useState(/** @type {Loaded} */ ({ ads: [], pages: 0, next: "", again: false }));
-  const [wanted, setWanted] = useState(1);
   const [tries, setTries] = useState(0);
 
   useEffect(() => {
-    const { pages, next } = loaded;
-    if (next === null || pages >= wanted) return undefined;
+    if (loaded.pages > 0) return undefined;
     const leaving = new AbortController();
     let timer = 0;
-    api.get("/v1/ads", next ? { after: next, limit: PAGE_ADS } : { limit: PAGE_ADS }, leaving.signal).then(
-      (/** @type {AdsPage} */ page) =>
-        setLoaded({ ads: loaded.ads.concat(page.ads), pages: pages + 1, next: page.next, again: false }),
+    api.get("/v1/ads", { limit: PAGE_ADS }, leaving.signal).then(
+      (/** @type {AdsPage} */ page) => setLoaded({ ads: page.ads, pages: 1, next: page.next, again: false }),
       (error) => {
         if (!leaving.signal.aborted && isPassing(error)) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
       },
@@ -37,7 +38,7 @@ export function useCatalog(api) {
       leaving.abort();
       clearTimeout(timer);
     };
-  }, [api, loaded, wanted, tries]);
+  }, [api, loaded, tries]);
 
   useEffect(() => {
     if (loaded.pages === 0 || loaded.ads.length > 0) return undefined;
@@ -46,8 +47,50 @@ export function useCatalog(api) {
     return () => clearTimeout(timer);
   }, [loaded]);
 
-  const more = useCallback(() => setWanted(Math.min(PAGES_MAX, loaded.pages + 1)), [loaded]);
-  return { ads: loaded.ads, ready: loaded.pages > 0 || loaded.again, complete: loaded.next === null, more };
+  return { ads: loaded.ads, ready: loaded.pages > 0 || loaded.again, complete: loaded.next === null };
+}
+
+/**
+ * The ads that match what was typed, some at most: from what is loaded where that is all, else the server finds them.
+ * Until its answer is there, those that are loaded. `complete` says that no others match.
+ * @param {Api} api
+ * @param {{ ads: Ad[], ready: boolean, complete: boolean }} catalog
+ * @param {string} typed
+ * @returns {Found}
+ */
+export function useSearch(api, catalog, typed) {
+  const text = typed.trim().slice(0, TYPED_MAX);
+  const mustAsk = text !== "" && catalog.ready && !catalog.complete;
+  const [asked, setAsked] = useState({ text: "", ads: /** @type {Ad[]} */ ([]), complete: false, done: false });
+  useEffect(() => {
+    if (!mustAsk) return undefined;
+    const leaving = new AbortController();
+    /** @type {Ad[]} */
+    let ads = [];
+    async function ask() {
+      let after = "";
+      // A page may be empty although the next one is not: the server looks at a limited number of ads at once.
+      for (let pages = 0; pages < SEARCH_PAGES_MAX; pages += 1) {
+        const query = { search: text, limit: FOUND_MAX, ...(after ? { after } : {}) };
+        /** @type {AdsPage} */
+        const page = await api.get("/v1/ads", query, leaving.signal);
+        ads = ads.concat(page.ads);
+        const done = page.next === null || ads.length >= FOUND_MAX;
+        setAsked({ text, ads, complete: page.next === null, done: done || pages === SEARCH_PAGES_MAX - 1 });
+        if (done) return;
+        after = page.next ?? "";
+      }
+    }
+    // Without an answer the loaded ones are what there is.
+    const timer = setTimeout(() => ask().catch(() => undefined), TYPING_MS);
+    return () => {
+      leaving.abort();
+      clearTimeout(timer);
+    };
+  }, [api, text, mustAsk]);
+  if (!mustAsk) return { ads: search(catalog.ads, text), complete: catalog.complete, pending: false };
+  if (asked.text !== text) return { ads: search(catalog.ads, text), complete: false, pending: true };
+  return { ads: search(asked.ads, text), complete: asked.complete, pending: !asked.done };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { useState } from "preact/hooks";
 import { isPassing } from "./api.js";
 import { count, dayAndTime } from "./format.js";
 import { html } from "./html.js";
@@ -7,8 +8,27 @@ import { usePoll } from "./poll.js";
 
 const EVERY_MS = 10_000;
 
-/** The keys that the newest correction changed. @param {{ history: HourHistory, zone: string }} props */
-function Changed({ history, zone }) {
+/**
+ * The keys that the newest correction changed, from the first on; the others a page at a time.
+ * @param {{ api: import("./api.js").Api, history: HourHistory, zone: string }} props
+ */
+function Changed({ api, history, zone }) {
+  const [more, setMore] = useState({ commit: 0, changed: history.changed, next: history.next, failed: "" });
+  // Pages of another correction do not belong behind this one's first.
+  const known = more.commit === history.commit ? more : { ...more, changed: [], next: history.next, failed: "" };
+  const changed = history.changed.concat(known.changed);
+  async function showMore() {
+    try {
+      const query = { commit: history.commit, after: known.next ?? 0 };
+      /** @type {HourHistory} */
+      const page = await api.get(`/v1/ledger/${encodeURIComponent(history.hour)}`, query);
+      const all = known.changed.concat(page.changed);
+      setMore({ commit: history.commit, changed: all, next: page.next, failed: "" });
+    } catch (error) {
+      const failed = error instanceof Error ? error.message : "no answer";
+      setMore({ ...known, commit: history.commit, failed });
+    }
+  }
   if (history.changed.length === 0) return html`<p class="quiet">No number of any ad changed.</p>`;
   return html`
     <div class="ledger-scroll short" tabindex="0" role="group" aria-label="Changed numbers, list">
@@ -17,7 +37,7 @@ function Changed({ history, zone }) {
           <tr><th scope="col">Ad</th><th scope="col">Minute</th><th scope="col">What</th><th scope="col">Was</th><th scope="col">Is</th></tr>
         </thead>
         <tbody>
-          ${history.changed.map(
+          ${changed.map(
             (key) => html`
               <tr key=${`${key.ad_id} ${key.minute} ${key.device} ${key.outcome}`}>
                 <th scope="row">${key.ad_id}</th>
@@ -31,9 +51,13 @@ function Changed({ history, zone }) {
         </tbody>
       </table>
     </div>
-    ${history.next !== null && html`
-      <p class="quiet">The first ${count(history.changed.length)}; <code>adtally ledger</code> shows all.</p>
+    ${known.next !== null && html`
+      <p class="quiet">
+        The first ${count(changed.length)}.${" "}
+        <button type="button" class="plain" onClick=${showMore}>Show more</button>
+      </p>
     `}
+    <p class="problem" role="status">${known.failed && `No more numbers: ${known.failed}. Try again.`}</p>
   `;
 }
 
@@ -71,7 +95,7 @@ export function HourPanel({ api, hour, zone, go }) {
       ${facts && html`
         <dl>${facts.map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd class="number">${value}</dd></div>`)}</dl>
       `}
-      ${data && html`<${Changed} history=${data} zone=${zone} />`}
+      ${data && html`<${Changed} api=${api} history=${data} zone=${zone} />`}
     </section>
   `;
 }

@@ -3,6 +3,7 @@ import { RefusedError } from "./api.js";
 import { filterQuery } from "./filters.js";
 import { useLive } from "./live.js";
 import { usePoll } from "./poll.js";
+import { TOP_ROWS } from "./toptable.js";
 import { everyMs, rangeOf, usualGrain, windowOf } from "./ranges.js";
 
 /** @typedef {import("./api.js").Api} Api */
@@ -12,7 +13,6 @@ const QUALITY_EVERY_MS = 2_000;
 const TABLES_EVERY_MS = 5_000;
 /** While the server tells of changes by itself. */
 const TOLD_EVERY_MS = 15_000;
-const TOP_ROWS = 100;
 
 /**
  * Gives what is new, and until it comes the last that was known of the same subject: another range shall not blank the

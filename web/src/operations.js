@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { isPassing, RefusedError } from "./api.js";
 import { count, dayAndTime, span } from "./format.js";
 import { html } from "./html.js";
@@ -12,7 +12,9 @@ import { iso } from "./ranges.js";
 
 const STATUS_EVERY_MS = 2_000;
 const LEDGER_EVERY_MS = 10_000;
-const LEDGER_MS = 3 * 86_400_000;
+const LEDGER_DAYS = [1, 3, 7, 30];
+const LEDGER_DAYS_USUAL = 3;
+const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 const LETTERS_MAX = 1_000;
 const BEHIND_MS = 15_000;
@@ -87,17 +89,30 @@ const finalText = (/** @type {string | null} */ through, /** @type {string} */ z
 
 /**
  * The newest line of each hour, newest hour first.
- * @param {{ lines: LedgerLine[] | null, hour: string, zone: string, onHour: (hour: string) => void }} props
+ * @param {{
+ *   lines: LedgerLine[] | null, days: number, onDays: (days: number) => void,
+ *   hour: string, zone: string, onHour: (hour: string) => void,
+ * }} props
  */
-function LedgerTable({ lines, hour, zone, onHour }) {
+function LedgerTable({ lines, days, onDays, hour, zone, onHour }) {
   const heads = ["Hour", "State", "Revision", "Live", "Final", "Difference", "Late", "Missing"];
   const skeleton = html`<p class="skeleton ledger-loading">Loading</p>`;
-  const none = html`<p class="quiet none">No hour was recounted yet. The first one is ten minutes after its end.</p>`;
+  const none = html`<p class="quiet none">No hour of these days was recounted yet. The first one is ten minutes after its end.</p>`;
   return html`
     <section class="card ledger" aria-labelledby="ledger-title">
       <div class="card-head">
         <h2 id="ledger-title">Recounted hours</h2>
-        <p class="quiet">of the last three days, times in ${zone}; choose one to see what was found</p>
+        <select
+          aria-label="Hours of" value=${days}
+          onChange=${(/** @type {any} */ event) => onDays(Number(event.target.value))}
+        >
+          ${LEDGER_DAYS.map(
+            (one) => html`
+              <option key=${one} value=${one} selected=${one === days}>Last ${one === 1 ? "day" : `${one} days`}</option>
+            `,
+          )}
+        </select>
+        <p class="quiet">times in ${zone}; choose an hour to see what was found</p>
       </div>
       ${lines === null && skeleton} ${lines?.length === 0 && none}
       ${lines !== null && lines.length > 0 && html`
@@ -163,15 +178,16 @@ function DeadLetters({ page }) {
 export function Operations({ api, place, go, onSignOut }) {
   const ask = (/** @type {string} */ path, /** @type {Record<string, string | number>} */ query) =>
     (/** @type {AbortSignal} */ signal) => api.get(path, query, signal);
+  const [days, setDays] = useState(LEDGER_DAYS_USUAL);
   const askLedger = (/** @type {AbortSignal} */ signal) => {
-    const start = iso(Math.floor((api.nowMs() - LEDGER_MS) / HOUR_MS) * HOUR_MS);
+    const start = iso(Math.floor((api.nowMs() - days * DAY_MS) / HOUR_MS) * HOUR_MS);
     const end = iso(Math.floor(api.nowMs() / HOUR_MS) * HOUR_MS + HOUR_MS);
     return api.get("/v1/ledger", { start, end, limit: 1_000 }, signal);
   };
   /** @type {import("./types.js").Polled<import("./types.js").Status>} */
   const status = usePoll(ask("/v1/status", {}), STATUS_EVERY_MS, ["status"]);
   /** @type {import("./types.js").Polled<{ lines: LedgerLine[] }>} */
-  const ledger = usePoll(askLedger, LEDGER_EVERY_MS, ["ledger"]);
+  const ledger = usePoll(askLedger, LEDGER_EVERY_MS, ["ledger", days]);
   /** @type {import("./types.js").Polled<{ letters: unknown[], next: string | null }>} */
   const letters = usePoll(ask("/v1/deadletters", { limit: LETTERS_MAX }), LEDGER_EVERY_MS, ["letters"]);
   const refused = status.error instanceof RefusedError && status.error.status === 401;
@@ -193,7 +209,7 @@ export function Operations({ api, place, go, onSignOut }) {
       <${HealthCards} health=${status.data ? healthOf(status.data) : null} />
       <div class="operations-grid">
         <${LedgerTable}
-          lines=${ledger.data?.lines ?? null} hour=${place.hour} zone=${place.zone}
+          lines=${ledger.data?.lines ?? null} days=${days} onDays=${setDays} hour=${place.hour} zone=${place.zone}
           onHour=${(/** @type {string} */ hour) => go({ hour })}
         />
         <div>

@@ -19,6 +19,9 @@ import { Totals } from "./totals.js";
 /** @type {Record<Thing, "ad" | "campaign" | "device" | "advertiser">} */
 const FIELDS = { ads: "ad", campaigns: "campaign", devices: "device", advertisers: "advertiser" };
 
+/** Of what has no names to search in. */
+const NO_CATALOG = { ads: [], ready: true, complete: true };
+
 /**
  * The lists of what has the most clicks: those that the filter leaves something to tell about.
  * @param {{ api: import("./api.js").Api, place: Place, go: any, admin: boolean, catalog: any, children: any }} props
@@ -43,7 +46,7 @@ function Tables({ api, place, go, admin, catalog, children }) {
         .map(
           ({ thing, rows }) => html`
             <${TopTable}
-              key=${thing} thing=${thing} rows=${rows}
+              key=${thing} thing=${thing} rows=${rows} api=${api} place=${place} catalog=${thing === "ads" ? catalog : NO_CATALOG}
               nameOf=${(/** @type {string} */ id) => (thing === "ads" ? (names.get(id) ?? id) : id)}
               onChoose=${(/** @type {string} */ id) => go({ [FIELDS[thing]]: id || NO_CAMPAIGN })}
             />
@@ -82,7 +85,7 @@ export function Overview({ api, place, go, identity, catalog, ad, numbers, searc
     <h1 class="unseen">Clicks of ${adTitle || "all ads"}</h1>
     <div class="toolbar">
       <${AdPicker}
-        catalog=${catalog} chosen=${{ id: place.ad, title: adTitle }} inputRef=${search}
+        api=${api} catalog=${catalog} chosen=${{ id: place.ad, title: adTitle }} inputRef=${search}
         onChoose=${(/** @type {string} */ id) => go({ ad: id })}
       />
       <${RangeFields} range=${range} nowMs=${nowMs} go=${go} />

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { search } from "./catalog.js";
+import { useSearch } from "./catalog.js";
 import { count } from "./format.js";
 import { html } from "./html.js";
 
@@ -17,24 +17,26 @@ const choiceOf = (/** @type {Ad} */ ad) => ({
 });
 
 /**
- * What can be chosen for the typed text: matching ads, and the text itself as an id where not all ads are loaded.
- * @param {{ ads: Ad[], complete: boolean }} catalog
+ * What can be chosen for the typed text: matching ads, and the text itself as an id where not all matches are known.
+ * @param {import("./catalog.js").Found} found
  * @param {string} typed
  */
-function choicesFor(catalog, typed) {
-  const found = search(catalog.ads, typed);
-  const choices = found.slice(0, SHOWN_MAX).map(choiceOf);
+function choicesFor(found, typed) {
+  const choices = found.ads.slice(0, SHOWN_MAX).map(choiceOf);
   const id = typed.trim();
-  if (!catalog.complete && id !== "" && !choices.some((choice) => choice.id === id)) {
+  if (!found.complete && id !== "" && !choices.some((choice) => choice.id === id)) {
     choices.push({ id, title: id, detail: "open the ad with exactly this id", badge: "" });
   }
-  return { choices, found: found.length };
+  return choices;
 }
 
 /** How many there are, for the line below the list. */
-function summary(/** @type {number} */ found, /** @type {number} */ shown, /** @type {boolean} */ complete) {
+function summary(/** @type {import("./catalog.js").Found} */ { ads, complete, pending }) {
+  const found = ads.length;
+  const shown = Math.min(found, SHOWN_MAX);
+  if (pending && found === 0) return "Searching…";
   if (found > shown) return `${count(shown)} of ${count(found)}${complete ? "" : " and more"}. Type to narrow it.`;
-  if (found === 0) return complete ? "No ad matches." : "No match among the ads loaded so far.";
+  if (found === 0) return complete ? "No ad matches." : "No match so far. Type more of the name.";
   return `${count(found)} ${found === 1 ? "ad" : "ads"}${complete ? "" : ", more exist"}.`;
 }
 
@@ -59,24 +61,23 @@ function Options({ choices, active, onChoose }) {
 }
 
 /**
- * Chooses an ad by name, id or campaign: the combobox of the ARIA Authoring Practices 1.2, with a list that it filters.
+ * Chooses an ad by name, id or campaign: the combobox of the ARIA Authoring Practices 1.2, with a list that is filtered.
  * @param {{
- *   catalog: { ads: Ad[], ready: boolean, complete: boolean, more: () => void },
+ *   api: import("./api.js").Api,
+ *   catalog: { ads: Ad[], ready: boolean, complete: boolean },
  *   chosen: { id: string, title: string },
  *   onChoose: (adId: string) => void,
  *   inputRef: { current: HTMLInputElement | null },
  * }} props
  */
-export function AdPicker({ catalog, chosen, onChoose, inputRef }) {
+export function AdPicker({ api, catalog, chosen, onChoose, inputRef }) {
   const [typed, setTyped] = useState(/** @type {string | null} */ (null));
   const [active, setActive] = useState(0);
   const list = useRef(/** @type {HTMLElement | null} */ (null));
   const open = typed !== null;
-  const { choices, found } = choicesFor(catalog, typed ?? "");
+  const found = useSearch(api, catalog, typed ?? "");
+  const choices = choicesFor(found, typed ?? "");
 
-  useEffect(() => {
-    if (open && found < SHOWN_MAX && catalog.ready && !catalog.complete) catalog.more();
-  }, [open, found, catalog]);
   useEffect(() => {
     if (open) list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   }, [open, active]);
@@ -133,7 +134,7 @@ export function AdPicker({ catalog, chosen, onChoose, inputRef }) {
           <${Options} choices=${choices} active=${active} onChoose=${choose} />
         </ul>
         <p class="picker-summary">
-          ${catalog.ready ? summary(found, Math.min(found, SHOWN_MAX), catalog.complete) : "Loading ads…"}
+          ${catalog.ready ? summary(found) : "Loading ads…"}
         </p>
       </div>
     </div>

@@ -157,6 +157,9 @@ export interface LedgerLine {
 }
 
 export interface HourHistory {
+  hour: string;
+  /** The line whose keys are in `changed`. */
+  commit: number;
   lines: LedgerLine[];
   changed: { ad_id: string; minute: string; device: string; outcome: string; old: number; new: number }[];
   next: number | null;

@@ -85,6 +85,13 @@ class UpsertResult(msgspec.Struct, frozen=True):
     unchanged: int
 
 
+class FoundAds(msgspec.Struct, frozen=True):
+    """Ads that a search found, by ad_id. `next` is what to search behind for the rest, None at the end."""
+
+    ads: list[Ad]
+    next: str | None
+
+
 class RefusedAd(msgspec.Struct, frozen=True):
     """Why the ad at `index` (from 0) of a batch cannot be stored."""
 
@@ -143,6 +150,13 @@ class Registry(Protocol):
 
     def ads(self, advertiser_id: str | None, after: str, limit: int) -> list[Ad]:
         """Give ads by ad_id, those behind `after`; of one advertiser, or of all where None."""
+        ...
+
+    def search_ads(self, advertiser_id: str | None, text: str, after: str, limit: int) -> FoundAds:
+        """Give ads by ad_id, those behind `after` whose id, name or campaign holds `text`; A to Z match a to z.
+
+        One call looks at a bounded number of ads, so it may find fewer than `limit`, or none, while `next` goes on.
+        """
         ...
 
     def all_ads(self) -> Iterable[Ad]:

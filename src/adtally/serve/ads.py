@@ -14,6 +14,7 @@ from adtally.rowfiles import RowError
 from adtally.serve.caller import Call
 from adtally.serve.endpoint import Lines, NoBody
 from adtally.serve.ranges import AdId, AdvertiserId
+from adtally.serve.values import SearchText
 
 IMPORT_LINES_MAX: Final = 10_000
 
@@ -27,6 +28,19 @@ class AdsParams(msgspec.Struct, frozen=True):
     after: After = ""
     limit: Limit = 100
     advertiser_id: AdvertiserId | None = None
+
+
+class AdListParams(AdsParams, frozen=True):
+    """Which page of ads, of all or of those that match."""
+
+    search: Annotated[
+        SearchText,
+        Meta(
+            description="Ads whose id, name or campaign holds this; A to Z match a to z. A page may then hold fewer "
+            "ads than `limit`, or none, before the last: go on while `next` is not null.",
+            examples=["shoes"],
+        ),
+    ] = SearchText("")
 
 
 class AdvertisersParams(msgspec.Struct, frozen=True):
@@ -76,9 +90,12 @@ class AdChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     campaign_id: str | UnsetType = UNSET
 
 
-def list_ads(call: Call[AdsParams, NoBody]) -> AdsPage:
+def list_ads(call: Call[AdListParams, NoBody]) -> AdsPage:
     """Answer GET /v1/ads."""
     asked = call.params
+    if asked.search:
+        matching = call.services.registry.search_ads(_advertiser(call), asked.search, asked.after, asked.limit)
+        return AdsPage(matching.ads, matching.next)
     found = call.services.registry.ads(_advertiser(call), asked.after, asked.limit + 1)
     return AdsPage(found[: asked.limit], found[asked.limit - 1].ad_id if len(found) > asked.limit else None)
 
@@ -133,7 +150,7 @@ def import_ads(call: Call[NoParams, Lines]) -> Stored:
     return msgspec.structs.replace(stored, errors=errors)
 
 
-def _advertiser(call: Call[AdsParams, NoBody]) -> str | None:
+def _advertiser(call: Call[AdsParams, NoBody] | Call[AdListParams, NoBody]) -> str | None:
     """Give whose ads are to be listed, None for everybody's. Raises NotFoundError as `tenant_for` does."""
     asked = call.params.advertiser_id
     if call.caller.is_admin:

@@ -46,6 +46,12 @@ class CampaignKey(str):
     __slots__ = ()
 
 
+class SearchText(str):
+    """What ids and names are searched for, or nothing. The parser gives plain text: encoders know no subclasses."""
+
+    __slots__ = ()
+
+
 def parse_instant(text: str) -> Instant:
     """Give a time from RFC 3339 with an offset, or from epoch seconds. Raises ValueError saying what is wrong."""
     if _EPOCH.fullmatch(text):
@@ -97,6 +103,11 @@ def parse_campaign(text: str) -> str:
     return parse_id(text) if text else text
 
 
+def parse_search(text: str) -> str:
+    """Give what is searched for. Raises ValueError as `parse_id` does, but for the empty text."""
+    return parse_id(text) if text else text
+
+
 @cache
 def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones())
@@ -108,6 +119,7 @@ PARSERS: Final[Mapping[type, Callable[[str], Any]]] = {
     ZoneInfo: parse_zone,
     Id: parse_id,
     CampaignKey: parse_campaign,
+    SearchText: parse_search,
 }
 
 SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
@@ -121,6 +133,7 @@ SCHEMAS: Final[Mapping[type, dict[str, Any]]] = {
     ZoneInfo: {"type": "string", "description": "An IANA time zone."},
     Id: {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]+$"},
     CampaignKey: {"type": "string", "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]*$"},
+    SearchText: {"type": "string", "maxLength": 128, "pattern": r"^[^\u0000-\u001f\u007f]*$"},
 }
 
 

@@ -81,6 +81,23 @@ def test_pages_of_ads_follow_each_other_without_gaps(served: Served) -> None:
     assert served.admin.get("/v1/ads", params={"limit": 7}).json()["next"] is None
 
 
+def test_a_search_sees_the_callers_ads_only(served: Served) -> None:
+    served.ad("shoes_1", "acme")
+    served.ad("shoes_2", "umbra")
+    umbra = served.as_advertiser("umbra")
+    assert [ad["ad_id"] for ad in umbra.get("/v1/ads", params={"search": "SHOES"}).json()["ads"]] == ["shoes_2"]
+    assert umbra.get("/v1/ads", params={"search": "shoes_1"}).json() == {"ads": [], "next": None}
+    assert umbra.get("/v1/ads", params={"search": "shoes", "advertiser_id": "acme"}).status_code == 404
+    page = served.admin.get("/v1/ads", params={"search": "shoes", "limit": 1}).json()
+    assert ([ad["ad_id"] for ad in page["ads"]], page["next"]) == (["shoes_1"], "shoes_1")
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "x" * 129])
+def test_a_search_for_what_no_id_can_hold_is_refused(served: Served, text: str) -> None:
+    answer = served.admin.get("/v1/ads", params={"search": text})
+    assert (answer.status_code, answer.json()["field"]) == (400, "search")
+
+
 def test_campaigns_and_advertisers_have_pages_too(served: Served) -> None:
     for name in ("a", "b", "c"):
         served.ad(f"ad_{name}", f"advertiser_{name}", f"campaign_{name}")
