@@ -55,9 +55,14 @@ class ChdbStore(FinalTables):
         users = "users" in query.measures
         buckets = [dimension == "bucket" for dimension in query.group_by]
         answer = []
+        whole: list[Any] | None = None
+        if query.totals:
+            whole = rows.pop()[width:] if rows else [0, 0]
         for row in rows:
             group = tuple(int(v) if is_bucket else v for v, is_bucket in zip(row[:width], buckets, strict=True))
             answer.append(AggregateRow(group, int(row[width]), int(row[width + 1]) if users else 0))
+        if whole is not None:
+            answer.append(AggregateRow((), int(whole[0]), int(whole[1]) if users else 0))
         return answer
 
     def close(self) -> None:
