@@ -155,6 +155,43 @@ def test_groups_come_in_their_own_order_or_by_a_measure_with_ties_by_group(store
     assert groups(store, "ad_id", order="clicks", limit=3) == {("a",): 9, ("B",): 5, ("d",): 5}
 
 
+def test_groups_first_by_clicks_have_all_their_users_and_ties_go_by_group(store: Store) -> None:
+    minutes = [("b", 2, "xy"), ("b", 3, "yz"), ("a", 5, "x"), ("c", 1, "xyz"), ("d", 7, "x"), ("e", 5, "yz")]
+    rows = [Live(n, users, ad_id=ad, minute_s=NOON_S + at * MINUTE_S) for at, (ad, n, users) in enumerate(minutes)]
+    store.append_live(live(*rows, Live(9, "w", ad_id="c", outcome="bot"), Live(9, "w", ad_id="f", device="tablet")))
+    query = AggregateQuery(
+        "acme", DAY_EDGES_MS, ("ad_id",), ("clicks", "users"), order="clicks", outcomes=("counted",),
+        devices=("mobile",), limit=3,
+    )  # fmt: skip
+    found = [(*row.group, row.clicks, row.users) for row in store.aggregate(query)]
+    assert found == [("d", 7, 1), ("a", 5, 1), ("b", 5, 3)]
+    by_two = msgspec.structs.replace(query, group_by=("ad_id", "device"), limit=2)
+    assert [row.group for row in store.aggregate(by_two)] == [("d", "mobile"), ("a", "mobile")]
+
+
+def test_totals_stand_behind_the_groups_with_those_that_the_limit_leaves_out(store: Store) -> None:
+    store.append_live(live(Live(4, "ab", ad_id="p"), Live(3, "bc", ad_id="q"), Live(2, "x", ad_id="r", outcome="bot")))
+    query = AggregateQuery(
+        "acme", DAY_EDGES_MS, ("bucket", "ad_id"), ("clicks", "users"), outcomes=("counted",), totals=True
+    )
+    found = [(row.group, row.clicks, row.users) for row in store.aggregate(query)]
+    assert found == [((0, "p"), 4, 2), ((0, "q"), 3, 2), ((), 7, 3)]
+    by_clicks = msgspec.structs.replace(query, group_by=("ad_id",), order="clicks", limit=1)
+    assert [(row.group, row.clicks, row.users) for row in store.aggregate(by_clicks)] == [(("p",), 4, 2), ((), 7, 3)]
+    clicks_alone = msgspec.structs.replace(query, measures=("clicks",), limit=1)
+    assert [(row.group, row.clicks) for row in store.aggregate(clicks_alone)] == [((0, "p"), 4), ((), 7)]
+
+
+def test_totals_of_nothing_are_zeros(store: Store) -> None:
+    query = AggregateQuery("nobody", DAY_EDGES_MS, ("ad_id",), ("clicks", "users"), totals=True)
+    assert [(row.group, row.clicks, row.users) for row in store.aggregate(query)] == [((), 0, 0)]
+
+
+def test_totals_without_groups_are_refused(store: Store) -> None:
+    with pytest.raises(InvalidValueError, match="totals"):
+        store.aggregate(AggregateQuery(EVERYONE, DAY_EDGES_MS, totals=True))
+
+
 def range_of(number: int) -> list[str]:
     return [f"user_{n}" for n in range(number)]
 

@@ -65,6 +65,7 @@ def queries(draw: st.DrawFn) -> AggregateQuery:
         outcomes=draw(st.sampled_from([(), ("counted",), ("bot", "duplicate")])),
         order=draw(st.sampled_from(orders)),
         limit=draw(st.integers(1, 20) | st.just(1_000_000)),
+        totals=bool(group_by) and draw(st.booleans()),
     )
 
 

@@ -184,7 +184,8 @@ class MemoryOlap:
         if query.order != "group":
             measure = query.order
             answer.sort(key=lambda row: getattr(row, measure), reverse=True)
-        return answer[: query.limit]
+        whole = AggregateRow((), sum(clicks.values()), len(set().union(*users.values())) if counting_users else 0)
+        return [*answer[: query.limit], *([whole] if query.totals else [])]
 
     def _cells(self, source: Source) -> Iterator[tuple[Key, int, frozenset[str]]]:
         """Give the cells of a source; of live minutes, one for each shard."""
@@ -236,6 +237,8 @@ class MemoryOlap:
             raise InvalidValueError("order", "users must be among the measures to order by them")
         if query.after and ("bucket" in query.group_by or len(query.after) != len(query.group_by)):
             raise InvalidValueError("after", "does not fit the groups")
+        if query.totals and not query.group_by:
+            raise InvalidValueError("totals", "of no groups")
         at_ms = query.edges_ms[0]
         for index, source in enumerate(query.sources):
             whole = [source.start_ms, source.end_ms]

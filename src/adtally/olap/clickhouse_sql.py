@@ -35,6 +35,9 @@ _COLUMNS: Final[Mapping[Dimension, str]] = {
     "device": "device",
     "outcome": "outcome",
 }
+_NARROWED_MAX: Final = 10_000
+"""Groups that a statement finds first, to read only these."""
+
 _NEVER_S: Final = (1 << 32) - 1
 """Behind every minute."""
 
@@ -69,35 +72,72 @@ class Statement(msgspec.Struct, frozen=True):
 def compile_query(query: AggregateQuery, database: str = DATABASE) -> Statement:
     """Give the statement that answers `query` from the tables of a database.
 
-    Its rows are the group's values, then clicks and, where asked for, users. Raises InvalidValueError for a query
-    that the port refuses: the predicate that keeps tenants apart is added here and nowhere else.
+    Its rows are the group's values, then clicks and, where asked for, users; totals are the engine's own. Raises
+    InvalidValueError for a query that the port refuses: the predicate that keeps tenants apart is added here and
+    nowhere else.
     """
     _check(query)
     parameters: dict[str, Parameter] = {}
     where = _where(query, parameters)
+    if _is_narrowed(query):
+        # First who is to be told about, by clicks alone: all groups' users are many times what these need.
+        first = _select(msgspec.structs.replace(query, measures=("clicks",)), database, where, parameters, ranking=True)
+        where = [*where, f"({', '.join(_COLUMNS[name] for name in query.group_by)}) GLOBAL IN ({first})"]
+    return Statement(_select(query, database, where, parameters), parameters)
+
+
+def _select(
+    query: AggregateQuery,
+    database: str,
+    where: list[str],
+    parameters: dict[str, Parameter],
+    *,
+    ranking: bool = False,
+) -> str:
+    """Give the statement's text; a `ranking` gives the groups alone."""
     group = [_COLUMNS[dimension] for dimension in query.group_by]
     source = _one_final_table(query, database, where, parameters) or _cells(query, database, where, parameters)
-    selected = [*source.group, f"sum({source.clicks}) AS clicks"]
-    if "users" in query.measures:
-        selected.append(f"uniqCombinedMerge(17)({source.users}) AS users")
+    measures = {"clicks": f"sum({source.clicks})", "users": f"uniqCombinedMerge(17)({source.users})"}
+    selected = list(source.group)
+    if not ranking:
+        selected += [
+            f"{measures[name]} AS {name}" for name in ("clicks", "users") if name in ("clicks", *query.measures)
+        ]
     sql = f"SELECT {', '.join(selected)} FROM {source.sql}"
     if group:
-        sql += f" GROUP BY {', '.join(group)}"
-    order = ([] if query.order == "group" else [f"{query.order} DESC"]) + group
+        sql += f" GROUP BY {', '.join(group)}{' WITH TOTALS' if query.totals else ''}"
+    order = ([] if query.order == "group" else [f"{measures[query.order] if ranking else query.order} DESC"]) + group
     if order:
         sql += f" ORDER BY {', '.join(order)}"
-    return Statement(f"{sql} LIMIT {int(query.limit)}", parameters)
+    return f"{sql} LIMIT {int(query.limit)}"
+
+
+def _is_narrowed(query: AggregateQuery) -> bool:
+    """Tell whether few of probably many groups are asked for, so that finding these first is worth reading twice."""
+    return (
+        query.order == "clicks"
+        and "users" in query.measures
+        and "ad_id" in query.group_by
+        and "bucket" not in query.group_by
+        and query.limit <= _NARROWED_MAX
+        and not (query.totals or query.ad_ids)
+    )
 
 
 def answer_rows(query: AggregateQuery, rows: Iterable[list[Any]]) -> list[AggregateRow]:
-    """Give the answer that a statement's rows are; numbers of 64 bits may come as texts."""
+    """Give the answer that a statement's rows are, totals the last of them; numbers of 64 bits may come as texts."""
     width = len(query.group_by)
     users = "users" in query.measures
     buckets = [dimension == "bucket" for dimension in query.group_by]
-    answer = []
+    rows, answer = list(rows), []
+    whole: list[Any] | None = None
+    if query.totals:
+        whole = rows.pop()[width:] if rows else [0, 0]
     for row in rows:
         group = tuple(int(v) if is_bucket else v for v, is_bucket in zip(row[:width], buckets, strict=True))
         answer.append(AggregateRow(group, int(row[width]), int(row[width + 1]) if users else 0))
+    if whole is not None:
+        answer.append(AggregateRow((), int(whole[0]), int(whole[1]) if users else 0))
     return answer
 
 
@@ -196,6 +236,8 @@ def _check(query: AggregateQuery) -> None:
         raise InvalidValueError("order", "users must be among the measures to order by them")
     if query.after and ("bucket" in query.group_by or len(query.after) != len(query.group_by)):
         raise InvalidValueError("after", "needs a value for each of group_by, and no buckets")
+    if query.totals and not query.group_by:
+        raise InvalidValueError("totals", "are those of groups: name some")
     edges_ms = query.edges_ms
     if len(edges_ms) < 2 or any(a >= b for a, b in pairwise(edges_ms)):
         raise InvalidValueError("edges_ms", "bucket edges must ascend, and be two at least")

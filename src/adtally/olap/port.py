@@ -121,6 +121,9 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     sources: tuple[Source, ...] = ()
     after: tuple[str, ...] = ()
     """Only groups behind this one, which has a value for each of `group_by`; not with buckets."""
+    totals: bool = False
+    """End the answer with a row whose group is empty: all groups as one, those that `limit` leaves out too. Needs
+    `group_by`."""
 
 
 class AggregateRow(msgspec.Struct, frozen=True):
@@ -192,7 +195,7 @@ class OlapReader(Protocol):
 
         Raises InvalidValueError for a query without a tenant, with fewer than two edges or edges that do not ascend, or
         ordered by users that it does not measure, or with sources that do not cover its range, or with an `after` that
-        does not fit its groups; StoreUnavailableError if the store does not answer now.
+        does not fit its groups, or with totals of no groups; StoreUnavailableError if the store does not answer now.
         """
         ...
 

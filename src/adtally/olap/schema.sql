@@ -43,6 +43,7 @@ GROUP BY advertiser_id, campaign_id, ad_id, minute, device, outcome, shard;
 
 -- migration 2: final minutes
 -- Written whole, an hour at a time: filled in the staging table, merged to one part, then put in place atomically.
+-- Questions are about few rows of many parts: with an index of 8192 rows they decompress and compare twice as much.
 CREATE TABLE {database}.minute_final (
   advertiser_id String,
   campaign_id String,
@@ -54,7 +55,8 @@ CREATE TABLE {database}.minute_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfHour(minute)
-ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE {database}.minute_final_staging AS {database}.minute_final;
 
@@ -94,7 +96,8 @@ CREATE TABLE {database}.quarter_hour_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfDay(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE {database}.quarter_hour_final_staging AS {database}.quarter_hour_final;
 
@@ -113,7 +116,8 @@ CREATE TABLE {database}.month_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfMonth(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE {database}.month_final_staging AS {database}.month_final;
 

@@ -1,6 +1,7 @@
 """GET /v1/compare: a period beside the one before it, with equally elapsed time."""
 
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -75,13 +76,14 @@ def get_compare(call: Call[CompareParams, NoBody]) -> Comparison:
     as_of_ms = call.services.progress.as_of_ms
     periods = _periods(call, as_of_ms)
     reading = read_ledger(call)
-    current = _period(call, reading, scope, periods.current)
-    previous = _period(call, reading, scope, periods.previous)
+    rows, *wholes = _series(call, reading, scope, periods)
+    zone = asked.timezone
+    current, previous = (_period(*each, zone) for each in zip((periods.current, periods.previous), wholes, strict=True))
     return Comparison(
         current=current,
         previous=previous,
         change=Change(_change(current.clicks, previous.clicks), _change(current.unique_users, previous.unique_users)),
-        series=_series(call, reading, scope, periods),
+        series=rows,
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
         final_through=reading.final_through,
     )
@@ -109,28 +111,33 @@ def _asked_range(asked: CompareParams, now_ms: int) -> Range:
     return whole_minutes(asked.start, asked.end, now_ms, "month" if whole_month else "week", asked.timezone)
 
 
-def _period(call: Call[CompareParams, NoBody], reading: Reading, scope: Scope, span: Range) -> Period:
-    totals = Totals(0, 0)
-    if span.start_ms < span.end_ms:
-        edges_ms = (span.start_ms, span.end_ms)
-        totals = totals_of(call, scope, edges_ms, reading.sources(edges_ms))
-    zone = call.params.timezone
-    return Period(rfc3339(span.start_ms, zone), rfc3339(span.end_ms, zone), totals.clicks, totals.unique_users)
+def _period(span: Range, whole: Totals, zone: ZoneInfo) -> Period:
+    return Period(rfc3339(span.start_ms, zone), rfc3339(span.end_ms, zone), whole.clicks, whole.unique_users)
 
 
-def _series(call: Call[CompareParams, NoBody], reading: Reading, scope: Scope, periods: Periods) -> list[ComparedRow]:
+def _series(
+    call: Call[CompareParams, NoBody], reading: Reading, scope: Scope, periods: Periods
+) -> tuple[list[ComparedRow], Totals, Totals]:
+    """Give the buckets, the current period as one, and the previous one."""
     asked, span = call.params, periods.current
     if span.start_ms == span.end_ms:
-        return []
+        return [], Totals(0, 0), Totals(0, 0)
     found = buckets(span.start_ms, span.end_ms, asked.granularity, asked.timezone, call.now_ms)
-    now = _cells(call, scope, found.edges_ms, reading.sources_of_buckets(found, asked.granularity, asked.timezone))
+    now, whole_now = _cells(
+        call, scope, found.edges_ms, reading.sources_of_buckets(found, asked.granularity, asked.timezone)
+    )
     opposite = [periods.counterpart_ms(edge_ms) for edge_ms in found.edges_ms]
     # Only some buckets have a counterpart: a day that the month before does not have stands at that month's end.
     places = {edge_ms: index for index, edge_ms in enumerate(dict.fromkeys(opposite))}
     edges_ms = tuple(places)
     before: dict[int, tuple[int, int]] = {}
+    whole_before = Totals(0, 0)
     if len(edges_ms) > 1:
-        before = _cells(call, scope, edges_ms, reading.sources(edges_ms))
+        before, whole_before = _cells(call, scope, edges_ms, reading.sources(edges_ms))
+    all_before = (periods.previous.start_ms, periods.previous.end_ms)
+    if all_before[0] < all_before[1] and all_before != (edges_ms[0], edges_ms[-1]):
+        # Days that this period does not have: the 29th to the 31st of January beside a February.
+        _, whole_before = _cells(call, scope, all_before, reading.sources(all_before))
     rows = []
     stamps, said = timestamps(found, asked.timezone), reading.of_buckets(found.edges_ms)
     for index, (stamp, finality, (from_ms, to_ms)) in enumerate(zip(stamps, said, pairwise(opposite), strict=True)):
@@ -147,15 +154,15 @@ def _series(call: Call[CompareParams, NoBody], reading: Reading, scope: Scope, p
             status=finality.status,
         )
         rows.append(row)
-    return rows
+    return rows, whole_now, whole_before
 
 
 def _cells(
     call: Call[CompareParams, NoBody], scope: Scope, edges_ms: tuple[int, ...], sources: tuple[Source, ...]
-) -> dict[int, tuple[int, int]]:
-    """Give clicks and users by the index of the bucket."""
-    rows = call.services.reader.aggregate(scope.counted(edges_ms, sources, ("bucket",)))
-    return {int(row.group[0]): (row.clicks, row.users) for row in rows}
+) -> tuple[dict[int, tuple[int, int]], Totals]:
+    """Give clicks and users by the index of the bucket, and those of all buckets together."""
+    *rows, whole = call.services.reader.aggregate(scope.counted(edges_ms, sources, ("bucket",), totals=True))
+    return {int(row.group[0]): (row.clicks, row.users) for row in rows}, totals_of(whole)
 
 
 def _change(now: int, before: int) -> float | None:

@@ -14,7 +14,7 @@ from adtally.serve.endpoint import Download, NoBody
 from adtally.serve.finality import Status
 from adtally.serve.ranges import UTC, AdId, End, Grain, Start, Zone, whole_minutes
 from adtally.serve.reading import Reading, read_ledger
-from adtally.serve.scope import Totals
+from adtally.serve.scope import Totals, totals_of
 from adtally.serve.table_csv import csv_file
 from adtally.serve.values import rfc3339
 
@@ -75,12 +75,11 @@ def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     # Before the tables are read: what comes in meanwhile may be seen, but is not promised.
     as_of_ms = call.services.progress.as_of_ms
     reading = read_ledger(call)
-    rows = _rows(call, reading, found, tenant)
-    clicks = sum(row.clicks for row in rows)
+    rows, whole = _rows(call, reading, found, tenant)
     answer = Metrics(
         ad_id=asked.ad_id,
         metrics=rows,
-        totals=Totals(clicks, min(clicks, _unique_users(call, reading, found, tenant))),
+        totals=whole,
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
         final_through=reading.final_through,
         granularity=asked.granularity,
@@ -91,8 +90,10 @@ def get_metrics(call: Call[MetricsParams, NoBody]) -> Metrics | Download:
     return _as_csv(answer) if asked.format == "csv" else answer
 
 
-def _rows(call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str) -> list[MetricsRow]:
-    cells = _cells(call, reading, found, tenant)
+def _rows(
+    call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str
+) -> tuple[list[MetricsRow], Totals]:
+    cells, whole = _cells(call, reading, found, tenant)
     devices: list[str | UnsetType] = [UNSET]
     if call.params.group_by:
         devices = [*DEVICES, *sorted({str(group[1]) for group in cells} - {*DEVICES})]
@@ -110,15 +111,15 @@ def _rows(call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, t
                 revision=said.revision,
             )
             rows.append(row)
-    return rows
+    return rows, whole
 
 
 def _cells(
     call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str
-) -> dict[tuple[str | int, ...], tuple[int, int]]:
-    """Give clicks and users by bucket index and, if asked for, device."""
+) -> tuple[dict[tuple[str | int, ...], tuple[int, int]], Totals]:
+    """Give clicks and users by bucket index and, if asked for, device; and those of the whole range."""
     if not found.starts_ms:
-        return {}
+        return {}, Totals(0, 0)
     query = AggregateQuery(
         tenant=tenant,
         edges_ms=found.edges_ms,
@@ -127,23 +128,10 @@ def _cells(
         ad_ids=(call.params.ad_id,),
         outcomes=("counted",),
         sources=reading.sources_of_buckets(found, call.params.granularity, call.params.timezone),
+        totals=True,
     )
-    return {row.group: (row.clicks, row.users) for row in call.services.reader.aggregate(query)}
-
-
-def _unique_users(call: Call[MetricsParams, NoBody], reading: Reading, found: Buckets, tenant: str) -> int:
-    if not found.starts_ms:
-        return 0
-    whole = (found.edges_ms[0], found.edges_ms[-1])
-    query = AggregateQuery(
-        tenant=tenant,
-        edges_ms=whole,
-        measures=("clicks", "users"),
-        ad_ids=(call.params.ad_id,),
-        outcomes=("counted",),
-        sources=reading.sources(whole),
-    )
-    return sum(row.users for row in call.services.reader.aggregate(query))
+    *rows, whole = call.services.reader.aggregate(query)
+    return {row.group: (row.clicks, row.users) for row in rows}, totals_of(whole)
 
 
 def timestamps(found: Buckets, zone: ZoneInfo) -> list[str]:

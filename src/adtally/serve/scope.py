@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from adtally.errors import NotFoundError
 from adtally.event import Device
-from adtally.olap.port import AggregateQuery, Dimension, Measure, Source
+from adtally.olap.port import AggregateQuery, AggregateRow, Dimension, Measure, Source
 from adtally.serve.caller import Call
 from adtally.serve.ranges import AdId, AdvertiserId
 from adtally.serve.values import CampaignKey
@@ -44,9 +44,14 @@ class Scope(msgspec.Struct, frozen=True):
     devices: tuple[Device, ...] = ()
 
     def counted(
-        self, edges_ms: tuple[int, ...], sources: tuple[Source, ...], group_by: tuple[Dimension, ...] = ()
+        self,
+        edges_ms: tuple[int, ...],
+        sources: tuple[Source, ...],
+        group_by: tuple[Dimension, ...] = (),
+        *,
+        totals: bool = False,
     ) -> AggregateQuery:
-        """Give the query for the clicks and users of these buckets, by these groups."""
+        """Give the query for the clicks and users of these buckets, by these groups, and as a whole if asked for."""
         return AggregateQuery(
             tenant=self.tenant,
             edges_ms=edges_ms,
@@ -57,6 +62,7 @@ class Scope(msgspec.Struct, frozen=True):
             devices=self.devices,
             outcomes=("counted",),
             sources=sources,
+            totals=totals,
         )
 
 
@@ -84,10 +90,6 @@ def scope_of(call: Call[Any, Any], asked: Filters) -> Scope:
     )
 
 
-def totals_of(call: Call[Any, Any], scope: Scope, edges_ms: tuple[int, ...], sources: tuple[Source, ...]) -> Totals:
-    """Give clicks and users of all the buckets together; zeros without any."""
-    if not edges_ms:
-        return Totals(0, 0)
-    query = msgspec.structs.replace(scope.counted((edges_ms[0], edges_ms[-1]), sources), limit=1)
-    (row,) = call.services.reader.aggregate(query)
-    return Totals(row.clicks, min(row.clicks, row.users))
+def totals_of(whole: AggregateRow) -> Totals:
+    """Give a whole range's clicks and users. Users are an estimate where they are many, but never more than clicks."""
+    return Totals(whole.clicks, min(whole.clicks, whole.users))

@@ -83,9 +83,9 @@ def get_series(call: Call[SeriesParams, NoBody]) -> Streamed:
     totals = Totals(0, 0)
     if found.starts_ms:
         sources = reading.sources_of_buckets(found, asked.granularity, asked.timezone)
-        every = scope.counted(found.edges_ms, sources, ("bucket", *asked.group_by))
-        rows = call.services.reader.aggregate(msgspec.structs.replace(every, limit=ROWS_MAX + 1))
-        totals = totals_of(call, scope, found.edges_ms, reading.sources((found.edges_ms[0], found.edges_ms[-1])))
+        every = scope.counted(found.edges_ms, sources, ("bucket", *asked.group_by), totals=True)
+        *rows, whole = call.services.reader.aggregate(msgspec.structs.replace(every, limit=ROWS_MAX + 1))
+        totals = totals_of(whole)
     if len(rows) > ROWS_MAX:
         raise InvalidValueError("end", f"the answer has more than {ROWS_MAX:,} rows: ask for less time at once")
     if asked.fill:

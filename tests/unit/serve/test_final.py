@@ -109,13 +109,12 @@ def test_every_question_about_numbers_reads_final_tables_where_the_ledger_says_s
         assert sources == {(Source("quarter_hour", ms(HOUR["start"]), ms(HOUR["end"])),)}
 
 
-def test_the_totals_are_one_query_with_a_plan_of_its_own(served: Served) -> None:
+def test_buckets_and_totals_are_one_query(served: Served) -> None:
     served.publish("2026-11-23T10:00:00Z")
-    ask(served, "/metrics", **HOUR, granularity="minute")
-    by_minute, whole = served.olap.queries
-    assert {source.table for source in by_minute.sources} == {"minute"}
-    assert {source.table for source in whole.sources} == {"quarter_hour"}
-    assert whole.edges_ms == (ms(HOUR["start"]), ms(HOUR["end"]))
+    for path, queries in (("/metrics", 1), ("/v1/series", 1), ("/v1/compare", 2)):
+        served.olap.queries.clear()
+        ask(served, path, **HOUR, granularity="minute")
+        assert [query.totals for query in served.olap.queries] == [True] * queries
 
 
 def test_days_come_from_the_day_table_where_it_was_built(served: Served) -> None:

@@ -95,13 +95,14 @@ def test_a_series_of_the_future_is_empty(served: Served) -> None:
 
 
 class ManyRows:
-    """Implements OlapReader: as many rows as are asked for, up to `number`."""
+    """Implements OlapReader: as many rows as are asked for, up to `number`, and totals that nobody looks at."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
     def aggregate(self, query: AggregateQuery) -> Sequence[AggregateRow]:
-        return [AggregateRow((0, f"ad_{index:07}"), index, index) for index in range(min(self.number, query.limit))]
+        rows = [AggregateRow((0, f"ad_{index:07}"), index, index) for index in range(min(self.number, query.limit))]
+        return [*rows, *([AggregateRow((), 0, 0)] if query.totals else [])]
 
 
 @pytest.mark.parametrize("number", [1, series.CHUNK_ROWS, 3 * series.CHUNK_ROWS + 1])

@@ -18,7 +18,14 @@ from adtally.olap.clickhouse_sql import Parameter
 
 _HELD_ELSEWHERE: Final = re.compile(r"Code: (76|36)\.|already (open|initialized)|Cannot lock file", re.IGNORECASE)
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
-_decode_rows = msgspec.json.Decoder(list[Any]).decode_lines
+
+
+class _Answer(msgspec.Struct):
+    data: list[list[Any]]
+    totals: list[Any] | None = None
+
+
+_decode: Final = msgspec.json.Decoder(_Answer).decode
 
 
 class Connection:
@@ -28,13 +35,20 @@ class Connection:
         self._raw = raw
 
     def run(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[list[Any]]:
-        """Run a statement and give its rows. Raises StoreQueryError or StoreUnavailableError."""
+        """Run a statement and give its rows, and totals as the last of them.
+
+        Raises StoreQueryError or StoreUnavailableError.
+        """
         escaped = {name: _escaped(value) for name, value in (parameters or {}).items()}
         try:
-            answer = bytes(self._raw.query(sql, "JSONCompactEachRow", params=escaped).bytes())
+            answer = bytes(self._raw.query(sql, "JSONCompact", params=escaped).bytes())
         except Exception as error:
             raise _translated(error) from error
-        return _decode_rows(answer)
+        if not answer.startswith(b"{"):
+            # No rows: what the statement was none for, or totals of no groups, which chDB writes as broken JSON.
+            return []
+        found = _decode(answer)
+        return found.data if found.totals is None else [*found.data, found.totals]
 
     def insert(self, target: str, columns: tuple[list[Any], ...]) -> None:
         """Insert rows, a list per column. Raises StoreQueryError or StoreUnavailableError."""

@@ -12,6 +12,8 @@ _FINAL_TABLES: Final = ("minute_final", "quarter_hour_final", "day_final", "mont
 _FINAL_SETTINGS: Final = (
     # Of what a row of one user takes, 17.2 bytes instead of 23.4 with the default, lz4; 8 of them are the user's hash.
     "default_compression_codec = 'ZSTD(3)', "
+    # About what the index tells apart, for a question reads whole blocks: 5 % larger, and half the time.
+    "min_compress_block_size = 8192, "
     # A published part is always the result of a merge; it and its folder are on disk when publishing returns.
     "min_rows_to_fsync_after_merge = 1, fsync_part_directory = 1"
 )

@@ -39,6 +39,7 @@ class Login(msgspec.Struct, frozen=True):
 
 class _Answer(msgspec.Struct):
     data: list[list[Any]]
+    totals: list[Any] | None = None
 
 
 _decode: Final = msgspec.json.Decoder(_Answer).decode
@@ -68,12 +69,16 @@ class Connection:
         self._idle: deque[http.client.HTTPConnection] = deque()
 
     def run(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[list[Any]]:
-        """Run a statement and give its rows. Raises StoreQueryError or StoreUnavailableError."""
+        """Run a statement and give its rows, and totals as the last. Raises StoreQueryError or StoreUnavailableError."""
         answer = self._ask({}, with_values(sql, parameters or {}).encode())
+        if not answer.strip():
+            return []
         try:
-            return _decode(answer).data if answer.strip() else []
+            found = _decode(answer)
         except msgspec.MsgspecError as error:
             raise StoreUnavailableError(f"{self._login.url} gave no answer of ClickHouse's: {error}") from error
+        # Without rows there is nothing of which these could be totals, whatever stands there.
+        return [*found.data, found.totals] if found.data and found.totals is not None else found.data
 
     def insert(self, target: str, lines: bytes) -> None:
         """Insert rows into a table (and columns), a JSON object in each line. Raises as `run`."""
