@@ -66,10 +66,11 @@ def _make_admin_key(folder: DataFolder, config: Config) -> None:
     if folder.admin_key.exists():
         return
     with closing(wiring.open_registry(folder, config)) as registry:
-        if any(key.scope == "admin" and key.revoked_ms is None for key in registry.keys()):
+        keys = registry.keys()
+        if any(key.scope == "admin" and key.revoked_ms is None for key in keys):
             return
-        key = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
-    replace_file(folder.admin_key, f"{key}\n".encode(), mode=0o600)
+        made = registry.create_key(None, SYSTEM_CLOCK.now_ms()).key
+    replace_file(folder.admin_key, f"{made}\n".encode(), mode=0o600)
 
 
 def run_stream(folder: DataFolder, config: Config) -> None:

@@ -47,7 +47,7 @@ def store(path: Path) -> Iterator[ChdbStore]:
 def other_process(path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Appends running totals, and prints each one that it has appended."""
     command = [sys.executable, "-c", WRITER, str(path)]
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         yield process
         process.kill()
@@ -120,7 +120,7 @@ def test_values_never_become_part_of_a_statement() -> None:
 def test_the_first_append_of_a_process_loads_no_data_frames(path: Path) -> None:
     # chDB imports pandas for an Arrow table, which would hold up the first click by 2 s.
     program = WRITER.replace("1_000_000", "2") + "\nprint('pandas' in sys.modules)"
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, env=environment, check=True
     )

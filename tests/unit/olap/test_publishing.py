@@ -116,7 +116,7 @@ def test_a_publisher_killed_at_any_step_leaves_what_a_repeat_makes_right(
     publish_all(store, recounted(tmp_path, *OLD))
     store.close()
     (file,) = recounted(tmp_path, *NEW)
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     died = subprocess.run(
         [sys.executable, "-c", PUBLISHER, str(path), file, place, str(at)], env=environment, check=False
     )
@@ -145,7 +145,7 @@ def test_a_publisher_killed_where_it_linked_the_days_other_hours_is_made_right_b
     store.publish_hours([NOON_MS - HOUR_MS])
     store.close()
     (file,) = recounted(tmp_path, *NEW)
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     command = [sys.executable, "-c", PUBLISHER, str(path), file, "olap.quarter_hour.linked", "1"]
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
     store = ChdbStore(path, MEMORY_BYTES_MAX)
@@ -160,7 +160,7 @@ def test_a_publisher_of_an_emptied_hour_killed_between_is_made_right_by_a_repeat
     store.migrate()
     publish_all(store, recounted(tmp_path, *OLD[:2]))
     store.close()
-    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     command = [sys.executable, "-c", PUBLISHER, str(path), "", "olap.minute.replaced", "1"]
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
     store = ChdbStore(path, MEMORY_BYTES_MAX)

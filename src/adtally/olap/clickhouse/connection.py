@@ -69,7 +69,7 @@ class Connection:
         self._idle: deque[http.client.HTTPConnection] = deque()
 
     def run(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> list[list[Any]]:
-        """Run a statement and give its rows, and totals as the last. Raises StoreQueryError or StoreUnavailableError."""
+        """Run a statement and give its rows, totals as the last. Raises StoreQueryError or StoreUnavailableError."""
         answer = self._ask({}, with_values(sql, parameters or {}).encode())
         if not answer.strip():
             return []
