@@ -29,7 +29,8 @@ CREATE TABLE adtally.minute_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/minute_final', '{replica}')
 PARTITION BY toStartOfHour(minute)
-ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.minute_final_staging (
   advertiser_id String,
@@ -42,7 +43,8 @@ CREATE TABLE adtally.minute_final_staging (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfHour(minute)
-ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.quarter_hour_final (
   advertiser_id String,
@@ -55,7 +57,8 @@ CREATE TABLE adtally.quarter_hour_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/quarter_hour_final', '{replica}')
 PARTITION BY toStartOfDay(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.quarter_hour_final_staging (
   advertiser_id String,
@@ -68,7 +71,8 @@ CREATE TABLE adtally.quarter_hour_final_staging (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfDay(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.day_final (
   advertiser_id String,
@@ -81,7 +85,8 @@ CREATE TABLE adtally.day_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/day_final', '{replica}')
 PARTITION BY toStartOfDay(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.day_final_staging (
   advertiser_id String,
@@ -94,7 +99,8 @@ CREATE TABLE adtally.day_final_staging (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfDay(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.month_final (
   advertiser_id String,
@@ -107,7 +113,8 @@ CREATE TABLE adtally.month_final (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/month_final', '{replica}')
 PARTITION BY toStartOfMonth(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
 CREATE TABLE adtally.month_final_staging (
   advertiser_id String,
@@ -120,5 +127,6 @@ CREATE TABLE adtally.month_final_staging (
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
 PARTITION BY toStartOfMonth(time)
-ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id);
+ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
 
