@@ -17,7 +17,7 @@ CHANGED_AT_ONCE: Final = 3
 class FakeOperator:
     """Health, ledger and dead letters.
 
-    Tests set `broken` to a reason for which the store is not well, `more` to how many further keys a correction changed.
+    Tests set `broken` to a reason for which the store is not well, `more` to how many more keys a correction changed.
     """
 
     def __init__(self) -> None:
