@@ -6,7 +6,9 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -16,7 +18,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adtally.buckets import Granularity, bucket_end
 from adtally.clock import SYSTEM_CLOCK
+from adtally.errors import InvalidValueError
+from adtally.serve.ranges import whole_minutes
 from browser.fake_clicks import FakeAd, FakeClicks, epoch_ms
 from browser.fake_operator import FakeOperator
 from browser.system import KnownAd
@@ -27,7 +32,6 @@ POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 START_DEADLINE_S: Final = 10
-DAY_MS: Final = 86_400_000
 
 
 def _problem(status: int, detail: str) -> JSONResponse:
@@ -37,6 +41,21 @@ def _problem(status: int, detail: str) -> JSONResponse:
 
 def _json(content: object) -> JSONResponse:
     return JSONResponse(content)
+
+
+def _check_range(request: Request) -> None:
+    """Raise InvalidValueError for a range that the real API refuses."""
+    asked, now_ms = _query(request), SYSTEM_CLOCK.now_ms()
+    if "start" not in asked:
+        return
+    zone, grain = (
+        ZoneInfo(asked.get("timezone", "UTC")),
+        msgspec.convert(asked.get("granularity", "minute"), Granularity),
+    )
+    end_ms = epoch_ms(asked["end"])
+    if request.url.path == "/v1/compare":
+        grain = "month" if end_ms <= bucket_end(now_ms, "month", zone) else "week"
+    whole_minutes(epoch_ms(asked["start"]), end_ms, now_ms, grain, zone)
 
 
 def _query(request: Request) -> dict[str, str]:
@@ -150,12 +169,10 @@ class FakeApi:
                 return _problem(self.failing, "the store does not answer")
             if request.url.path in self.missing:
                 return _problem(404, "no such address")
-            whole_month = request.url.path == "/v1/compare"
-            if (
-                not whole_month
-                and epoch_ms(request.query_params.get("end", "2000-01-01T00:00:00Z")) > SYSTEM_CLOCK.now_ms() + DAY_MS
-            ):
-                return _problem(400, "end: after tomorrow")
+            try:
+                _check_range(request)
+            except InvalidValueError as error:
+                return _problem(400, str(error))
             return handler(request)
 
         return endpoint

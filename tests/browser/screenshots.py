@@ -15,7 +15,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.utc import HOUR_MS
 from browser.conftest import CHROMIUM_ARGUMENTS
 from browser.fake_api import FakeApi
-from browser.visit import new_context
+from browser.visit import Visit, new_context
 
 CLICKS: Final = 9_000
 SPREAD_MS: Final = 48 * HOUR_MS
@@ -59,8 +59,7 @@ def _shoot(
     browser: Browser, fake: FakeApi, target: Path, query: str, *, dark: bool = False, phone: bool = False
 ) -> None:
     context = new_context(browser, dark=dark, phone=phone)
-    page = context.new_page()
-    page.goto(f"{fake.url}/{query}#key={fake.key}")
+    page = Visit(fake, context, set()).open(query)
     _wait(page)
     height = min(HEIGHT_PX_MAX, page.evaluate("document.documentElement.scrollHeight"))
     width = page.evaluate("innerWidth")

@@ -57,7 +57,7 @@ function Changed({ api, history, zone }) {
         <button type="button" class="plain" onClick=${showMore}>Show more</button>
       </p>
     `}
-    <p class="problem" role="status">${known.failed && `No more numbers: ${known.failed}. Try again.`}</p>
+    ${known.failed && html`<p class="problem" role="alert">No more numbers: ${known.failed}. Try again.</p>`}
   `;
 }
 

@@ -112,7 +112,7 @@ function LedgerTable({ lines, days, onDays, hour, zone, onHour }) {
             `,
           )}
         </select>
-        <p class="quiet">times in ${zone}; choose an hour to see what was found</p>
+        <p class="quiet">Times in ${zone}; choose an hour to see what was found</p>
       </div>
       ${lines === null && skeleton} ${lines?.length === 0 && none}
       ${lines !== null && lines.length > 0 && html`
