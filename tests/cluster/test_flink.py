@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from deploy.local.flink import Flink
+from deploy.local.kafka import Kafka1
 
 from adtally.stream.flink.gateway import JobManager
 from adtally.stream.flink.job import JobSettings
@@ -18,7 +19,6 @@ from adtally.stream.flink.watch import JobWatch
 from adtally.stream.loader import Loader
 from support.counts import MemoryLive
 from support.flink_clicks import Clicks, clicks
-from support.one_broker import OneBroker
 from support.servers import Servers
 
 pytestmark = pytest.mark.servers
@@ -41,18 +41,18 @@ class Store:
 class Running:
     """A topic, its job under watch, and a loader into memory."""
 
-    def __init__(self, broker: OneBroker, flink: Flink, checkpoints: Path, state: str) -> None:
+    def __init__(self, broker: Kafka1, flink: Flink, checkpoints: Path, state: str, checkpoint_ms: int = 1_000) -> None:
         topic = f"clicks-{next(NUMBERS)}"
         self.flink = flink
-        self.clicks = Clicks(broker.brokers, topic)
+        self.clicks = Clicks(broker.addresses, topic)
         self.settings = JobSettings(
-            broker.brokers, topic, WINDOW_MS, LATENESS_MS,
-            checkpoints=checkpoints.as_uri(), checkpoint_ms=1_000, state=state,  # type: ignore[arg-type]
+            broker.addresses, topic, WINDOW_MS, LATENESS_MS,
+            checkpoints=checkpoints.as_uri(), checkpoint_ms=checkpoint_ms, state=state,  # type: ignore[arg-type]
         )  # fmt: skip
-        make_live_topic(broker.brokers, self.settings.live_topic, 1)
-        self.topics = JobTopics(broker.brokers, topic, self.settings.live_topic, self.settings.group)
+        make_live_topic(broker.addresses, self.settings.live_topic, 1)
+        self.topics = JobTopics(broker.addresses, topic, self.settings.live_topic, self.settings.group)
         self.store = Store()
-        self.messages = LiveTopic(broker.brokers, self.settings.live_topic, "loader")
+        self.messages = LiveTopic(broker.addresses, self.settings.live_topic, "loader")
         self.loader = Loader(self.messages, self.store, self.topics)
         self.watch = self._watch(replay=False)
         self.rest = f"http://127.0.0.1:{flink.rest_port}"
@@ -102,13 +102,14 @@ def now_ms() -> int:
 
 @pytest.fixture
 def running(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
-    state = getattr(request, "param", "hashmap")
-    stream = Running(servers.running(OneBroker), servers.running(Flink), tmp_path / "checkpoints", state)
+    state, checkpoint_ms = getattr(request, "param", ("hashmap", 1_000))
+    broker, flink = servers.running(Kafka1), servers.running(Flink)
+    stream = Running(broker, flink, tmp_path / "checkpoints", state, checkpoint_ms)
     yield stream
     stream.close()
 
 
-@pytest.mark.parametrize("running", ["hashmap", "rocksdb"], indirect=True)
+@pytest.mark.parametrize("running", [("hashmap", 1_000), ("rocksdb", 1_000)], indirect=True)
 def test_every_cell_and_its_users_are_what_the_rule_says(running: Running, seed: int) -> None:
     rng = random.Random(seed)
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
@@ -151,9 +152,11 @@ def test_a_job_that_was_forgotten_goes_on_from_its_last_checkpoint(running: Runn
     assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
 
 
+@pytest.mark.parametrize("running", [("hashmap", 1_000), ("hashmap", 10_000)], indirect=True)
 def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Running, seed: int) -> None:
     rng = random.Random(seed)
     running.until(lambda: running.watch.running)
+    produced_ms = now_ms()
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
     running.until_as_of(now_ms())
     running.watch.cancel()
@@ -162,4 +165,6 @@ def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Run
     running.until_as_of(now_ms())
     assert len(running.jobs()) == 2
     assert not running.restored()
+    assert running.watch.started is not None
+    assert produced_ms - WINDOW_MS - 3 * LATENESS_MS < running.watch.started.appended_ms < produced_ms
     assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
