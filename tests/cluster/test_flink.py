@@ -16,6 +16,8 @@ from adtally.stream.flink.gateway import JobManager
 from adtally.stream.flink.job import JobSettings
 from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
 from adtally.stream.flink.watch import JobWatch
+from adtally.stream.heard import Promise
+from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import Loader
 from support.counts import MemoryLive
 from support.flink_clicks import Clicks, clicks
@@ -38,6 +40,16 @@ class Store:
         self.live.append(rows)  # type: ignore[arg-type]
 
 
+class Appended:
+    """Promises that what lies behind is appended, as it is by a test that produces nothing meanwhile."""
+
+    def listen(self, now_ms: int) -> Promise:
+        return Promise(now_ms, now_ms, now_ms)
+
+    def commit(self) -> None:
+        pass
+
+
 class Running:
     """A topic, its job under watch, and a loader into memory."""
 
@@ -53,7 +65,8 @@ class Running:
         self.topics = JobTopics(broker.addresses, topic, self.settings.live_topic, self.settings.group)
         self.store = Store()
         self.messages = LiveTopic(broker.addresses, self.settings.live_topic, "loader")
-        self.loader = Loader(self.messages, self.store, self.topics)
+        as_of = AsOf(self.messages, self.topics, Appended(), LATENESS_MS)
+        self.loader = Loader(self.messages, self.store, as_of)
         self.watch = self._watch(replay=False)
         self.rest = f"http://127.0.0.1:{flink.rest_port}"
         self.manager = JobManager(self.rest)

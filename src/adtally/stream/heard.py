@@ -110,6 +110,12 @@ class Listener:
             chosen = self._cuts.popleft()[1]
         return chosen
 
+    def commit(self) -> None:
+        """Remember from where a restart hears all again. Raises LogError."""
+        position = self.restart()
+        if position is not None:
+            self._reader.commit({CONTROLS: position})
+
     def _take(self, records: Sequence[Record]) -> None:
         for record in records:
             self._log_ms = max(self._log_ms, record.appended_ms)

@@ -134,7 +134,9 @@ def run_loader_role(
         except StoreUnavailableError as error:
             log.warning("how far the loader has come could not be noted", error=str(error))
 
-    run_flink_loader(config, store, note, stop, on_ready, on_beat)
+    controls = open_reader(folder, config, "loader", lambda partition: partition == CONTROLS)
+    run_flink_loader(config, store, controls, note, stop, on_ready, on_beat)
+    controls.close()
     store.close()
     database.close()
 
