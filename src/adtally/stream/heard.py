@@ -76,10 +76,11 @@ class Heard:
 class Listener:
     """Reads control records, and keeps what they promise at the moment at which their end was seen.
 
-    `start` is where to begin: a place from which all edges that are waited for are heard again.
+    `start` is where to begin, None for where the reader has committed: from there all edges that are waited for are
+    heard again.
     """
 
-    def __init__(self, reader: LogReader, start: Position) -> None:
+    def __init__(self, reader: LogReader, start: Position | None = None) -> None:
         self._reader = reader
         self._next = start
         self._heard = Heard()
@@ -91,6 +92,8 @@ class Listener:
 
         What is promised of the future is not believed. Raises LogError.
         """
+        if self._next is None:
+            self._next = self._reader.committed().get(CONTROLS, BEGINNING)
         try:
             for _ in range(READS_MAX):
                 records = self._reader.read(CONTROLS, self._next, READ_BYTES)

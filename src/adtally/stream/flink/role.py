@@ -7,7 +7,7 @@ from typing import Final
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.errors import LogError, PositionGoneError
-from adtally.eventlog.port import BEGINNING, CONTROLS, LogReader
+from adtally.eventlog.port import LogReader
 from adtally.stream.flink.job import JobSettings
 from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
 from adtally.stream.flink.watch import JobWatch
@@ -72,8 +72,7 @@ def run_flink_loader(
     make_live_topic(settings.brokers, settings.live_topic, config.log.replicas)
     messages = LiveTopic(settings.brokers, settings.live_topic, "loader")
     topics = JobTopics(settings.brokers, settings.topic, settings.live_topic, settings.group)
-    listener = Listener(controls, controls.committed().get(CONTROLS, BEGINNING))
-    loader = Loader(messages, store, AsOf(messages, topics, listener, settings.lateness_ms))
+    loader = Loader(messages, store, AsOf(messages, topics, Listener(controls), settings.lateness_ms))
     poll_s, beaten_s = config.stream.poll_ms / 1_000, 0.0
     on_ready()
     while not stop.is_set():
