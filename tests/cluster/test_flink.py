@@ -6,11 +6,11 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from deploy.local.flink import Flink
 from deploy.local.kafka import Kafka1
+from deploy.local.s3 import S3
 
 from adtally.stream.flink.gateway import JobManager
 from adtally.stream.flink.job import JobSettings
@@ -21,6 +21,7 @@ from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import Loader
 from support.counts import MemoryLive
 from support.flink_clicks import Clicks, clicks
+from support.s3 import fresh_url
 from support.servers import Servers
 
 pytestmark = pytest.mark.servers
@@ -53,13 +54,13 @@ class Appended:
 class Running:
     """A topic, its job under watch, and a loader into memory."""
 
-    def __init__(self, broker: Kafka1, flink: Flink, checkpoints: Path, state: str, checkpoint_ms: int = 1_000) -> None:
+    def __init__(self, broker: Kafka1, flink: Flink, checkpoints: str, state: str, checkpoint_ms: int) -> None:
         topic = f"clicks-{next(NUMBERS)}"
         self.flink = flink
         self.clicks = Clicks(broker.addresses, topic)
         self.settings = JobSettings(
             broker.addresses, topic, WINDOW_MS, LATENESS_MS,
-            checkpoints=checkpoints.as_uri(), checkpoint_ms=checkpoint_ms, state=state,  # type: ignore[arg-type]
+            checkpoints=checkpoints, checkpoint_ms=checkpoint_ms, state=state, parallelism=2,  # type: ignore[arg-type]
         )  # fmt: skip
         make_live_topic(broker.addresses, self.settings.live_topic, 1)
         self.topics = JobTopics(broker.addresses, topic, self.settings.live_topic, self.settings.group)
@@ -113,11 +114,23 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@pytest.fixture(scope="module")
+def flink(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]:
+    """Give a Flink whose checkpoints lie in S3, as a cluster's do."""
+    s3 = servers.running(S3)
+    keys = {"s3.access-key": s3.access_key, "s3.secret-key": s3.secret_key}
+    settings = {"s3.endpoint": s3.endpoint, "s3.path.style.access": "true", **keys}
+    server = Flink(tmp_path_factory.mktemp("flink"), settings)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def running(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+def running(servers: Servers, flink: Flink, request: pytest.FixtureRequest) -> Iterator[Running]:
     state, checkpoint_ms = getattr(request, "param", ("hashmap", 1_000))
-    broker, flink = servers.running(Kafka1), servers.running(Flink)
-    stream = Running(broker, flink, tmp_path / "checkpoints", state, checkpoint_ms)
+    if not flink.alive:
+        flink.start()
+    stream = Running(servers.running(Kafka1), flink, fresh_url(servers.running(S3)), state, checkpoint_ms)
     yield stream
     stream.close()
 
