@@ -6,19 +6,22 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from deploy.local.flink import Flink
+from deploy.local.kafka import Kafka1
+from deploy.local.s3 import S3
 
 from adtally.stream.flink.gateway import JobManager
 from adtally.stream.flink.job import JobSettings
 from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
 from adtally.stream.flink.watch import JobWatch
+from adtally.stream.heard import Promise
+from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import Loader
 from support.counts import MemoryLive
 from support.flink_clicks import Clicks, clicks
-from support.one_broker import OneBroker
+from support.s3 import fresh_url
 from support.servers import Servers
 
 pytestmark = pytest.mark.servers
@@ -38,22 +41,33 @@ class Store:
         self.live.append(rows)  # type: ignore[arg-type]
 
 
+class Appended:
+    """Promises that what lies behind is appended, as it is by a test that produces nothing meanwhile."""
+
+    def listen(self, now_ms: int) -> Promise:
+        return Promise(now_ms, now_ms, now_ms)
+
+    def commit(self) -> None:
+        pass
+
+
 class Running:
     """A topic, its job under watch, and a loader into memory."""
 
-    def __init__(self, broker: OneBroker, flink: Flink, checkpoints: Path, state: str) -> None:
+    def __init__(self, broker: Kafka1, flink: Flink, checkpoints: str, state: str, checkpoint_ms: int) -> None:
         topic = f"clicks-{next(NUMBERS)}"
         self.flink = flink
-        self.clicks = Clicks(broker.brokers, topic)
+        self.clicks = Clicks(broker.addresses, topic)
         self.settings = JobSettings(
-            broker.brokers, topic, WINDOW_MS, LATENESS_MS,
-            checkpoints=checkpoints.as_uri(), checkpoint_ms=1_000, state=state,  # type: ignore[arg-type]
+            broker.addresses, topic, WINDOW_MS, LATENESS_MS,
+            checkpoints=checkpoints, checkpoint_ms=checkpoint_ms, state=state, parallelism=2,  # type: ignore[arg-type]
         )  # fmt: skip
-        make_live_topic(broker.brokers, self.settings.live_topic, 1)
-        self.topics = JobTopics(broker.brokers, topic, self.settings.live_topic, self.settings.group)
+        make_live_topic(broker.addresses, self.settings.live_topic, 1)
+        self.topics = JobTopics(broker.addresses, topic, self.settings.live_topic, self.settings.group)
         self.store = Store()
-        self.messages = LiveTopic(broker.brokers, self.settings.live_topic, "loader")
-        self.loader = Loader(self.messages, self.store, self.topics)
+        self.messages = LiveTopic(broker.addresses, self.settings.live_topic, "loader")
+        as_of = AsOf(self.messages, self.topics, Appended(), LATENESS_MS)
+        self.loader = Loader(self.messages, self.store, as_of)
         self.watch = self._watch(replay=False)
         self.rest = f"http://127.0.0.1:{flink.rest_port}"
         self.manager = JobManager(self.rest)
@@ -100,15 +114,28 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@pytest.fixture(scope="module")
+def flink(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flink]:
+    """Give a Flink whose checkpoints lie in S3, as a cluster's do."""
+    s3 = servers.running(S3)
+    keys = {"s3.access-key": s3.access_key, "s3.secret-key": s3.secret_key}
+    settings = {"s3.endpoint": s3.endpoint, "s3.path.style.access": "true", **keys}
+    server = Flink(tmp_path_factory.mktemp("flink"), settings)
+    yield server
+    server.stop()
+
+
 @pytest.fixture
-def running(servers: Servers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
-    state = getattr(request, "param", "hashmap")
-    stream = Running(servers.running(OneBroker), servers.running(Flink), tmp_path / "checkpoints", state)
+def running(servers: Servers, flink: Flink, request: pytest.FixtureRequest) -> Iterator[Running]:
+    state, checkpoint_ms = getattr(request, "param", ("hashmap", 1_000))
+    if not flink.alive:
+        flink.start()
+    stream = Running(servers.running(Kafka1), flink, fresh_url(servers.running(S3)), state, checkpoint_ms)
     yield stream
     stream.close()
 
 
-@pytest.mark.parametrize("running", ["hashmap", "rocksdb"], indirect=True)
+@pytest.mark.parametrize("running", [("hashmap", 1_000), ("rocksdb", 1_000)], indirect=True)
 def test_every_cell_and_its_users_are_what_the_rule_says(running: Running, seed: int) -> None:
     rng = random.Random(seed)
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
@@ -151,9 +178,11 @@ def test_a_job_that_was_forgotten_goes_on_from_its_last_checkpoint(running: Runn
     assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)
 
 
+@pytest.mark.parametrize("running", [("hashmap", 1_000), ("hashmap", 10_000)], indirect=True)
 def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Running, seed: int) -> None:
     rng = random.Random(seed)
     running.until(lambda: running.watch.running)
+    produced_ms = now_ms()
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
     running.until_as_of(now_ms())
     running.watch.cancel()
@@ -162,4 +191,6 @@ def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Run
     running.until_as_of(now_ms())
     assert len(running.jobs()) == 2
     assert not running.restored()
+    assert running.watch.started is not None
+    assert produced_ms - WINDOW_MS - 3 * LATENESS_MS < running.watch.started.appended_ms < produced_ms
     assert running.store.live.counts() == running.clicks.expected(WINDOW_MS, LATENESS_MS)

@@ -12,9 +12,9 @@ from deploy.local.kafka import Kafka
 from adtally.clock import SYSTEM_CLOCK
 from adtally.event import Closing, Event, decode_control, decode_event_lines, encode_event
 from adtally.eventlog.kafka.reader import KafkaLogReader
-from adtally.eventlog.kafka.topics import CONTROL_PARTITION, TopicSettings
+from adtally.eventlog.kafka.topics import TopicSettings
 from adtally.eventlog.kafka.writer import KafkaLogWriter
-from adtally.eventlog.port import BEGINNING, Record, is_shared
+from adtally.eventlog.port import BEGINNING, CONTROLS, Record, is_shared
 from adtally.eventlog.spool.writer import SpooledWriter
 from support.servers import Servers
 
@@ -160,7 +160,7 @@ def test_without_enough_brokers_the_spool_takes_over_and_a_later_start_drains_it
     closings = [
         record
         for each in records
-        if each.partition == CONTROL_PARTITION and isinstance(record := decode_control(each.payload), Closing)
+        if each.partition == CONTROLS and isinstance(record := decode_control(each.payload), Closing)
     ]
     assert [(each.edge_id, each.last_seq) for each in closings] == [(edge.edge_id, edge.acknowledged)]
 

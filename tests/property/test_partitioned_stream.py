@@ -125,9 +125,9 @@ def write(log: MemoryLog, history: History) -> None:
 
 
 def begin() -> tuple[MemoryLog, InstantPump]:
-    """Give a log with a partition that the stream is not to read, and a store."""
+    """Give a log whose edges promise nothing, and a store."""
     log = MemoryLog()
-    log.append_control("control-0", Heartbeat("x", 1, START_MS), START_MS)
+    log.append_control("control-0", Heartbeat("x", 1, START_MS, oldest_spooled_ts_ms=1), START_MS)
     return log, InstantPump(MemoryLive())
 
 

@@ -21,6 +21,8 @@ Partition = NewType("Partition", str)
 
 SHARED_PREFIX: Final = "clicks-"
 """Begins the names of partitions that many edges write: an edge's events lie in all of them."""
+CONTROLS: Final = Partition("control-0")
+"""Holds the control records of those edges whose events lie in shared partitions."""
 IMPORT_PREFIX: Final = "import-"
 IMPORTS: Final = Partition(f"{IMPORT_PREFIX}0")
 """Holds the events of imported files."""

@@ -12,6 +12,7 @@ import msgspec
 from adtally.counting import MINUTE_MS
 from adtally.errors import LogError, StoreUnavailableError
 from adtally.olap.port import LiveRows
+from adtally.stream.job_as_of import AsOf
 from adtally.stream.port import StreamReport
 from adtally.telemetry import log
 
@@ -22,13 +23,6 @@ BATCH_MS: Final = 500
 """A smaller batch waits for so long."""
 
 RETRY_MS: Final = 1_000
-REPORT_MS: Final = 1_000
-PANE_MS: Final = 2_000
-"""What a checkpoint holds of unfinished panes is in the topic so long after it."""
-
-APPEND_MS: Final = 2_000
-"""An event is in the log so long after its time, unless it went to a spool."""
-
 OPEN_MS: Final = 10 * MINUTE_MS
 """Totals are remembered for so long, to tell what is new in them."""
 
@@ -56,18 +50,6 @@ class LiveMessages(Protocol):
 
     def ends(self) -> Mapping[int, int]:
         """Give the offset that is written next, by partition. Raises LogError."""
-        ...
-
-
-class JobProgress(Protocol):
-    """How far the engine has come that writes the rows."""
-
-    def committed(self) -> Mapping[int, int]:
-        """Give the next offset of each partition of clicks, as the last checkpoint has it. Raises LogError."""
-        ...
-
-    def ends(self) -> Mapping[int, int]:
-        """Give the end of each partition of clicks. Raises LogError."""
         ...
 
 
@@ -117,14 +99,14 @@ _decode: Final = msgspec.json.Decoder(_Row).decode
 class Loader:
     """Advances by `step(now_ms)`; never sleeps, never reads a clock."""
 
-    def __init__(self, messages: LiveMessages, store: LiveWriter, progress: JobProgress) -> None:
+    def __init__(self, messages: LiveMessages, store: LiveWriter, as_of: AsOf) -> None:
         self._messages = messages
         self._store = store
         self._cells: dict[_Key, _Cell] = {}
         self._since_ms: int | None = None
         self._retry_ms: int | None = None
         self._totals = _Totals()
-        self._as_of = AsOf(messages, progress)
+        self._as_of = as_of
 
     def step(self, now_ms: int) -> int:
         """Do what can be done now; give the number of messages that were read. Raises LogError, PositionGoneError."""
@@ -156,7 +138,8 @@ class Loader:
             dead_letters=0,
             dedup_entries=0,
             open_cells=len(self._totals),
-            positions={f"{SHARD_PREFIX}{number}": str(offset) for number, offset in self._as_of.committed.items()},
+            positions={f"{SHARD_PREFIX}{number}": str(offset) for number, offset in self._as_of.positions.items()},
+            shards=tuple(sorted(f"{SHARD_PREFIX}{number}" for number in self._as_of.positions)),
         )
 
     @property
@@ -206,51 +189,6 @@ class Loader:
             log.warning("the loader's position was not committed", error=str(error))
 
 
-class AsOf:
-    """Finds the time before which every event is in the store, from offsets alone.
-
-    Where clicks end is read; when the job's checkpoint has passed that, its last panes are waited for; when the rows'
-    end, read then, is stored, all that was appended before the first reading is.
-    """
-
-    def __init__(self, messages: LiveMessages, progress: JobProgress) -> None:
-        self._messages = messages
-        self._progress = progress
-        self._asked_ms = 0
-        self._target: tuple[int, Mapping[int, int]] | None = None
-        self._flushed_ms: int | None = None
-        self._rows_end: Mapping[int, int] | None = None
-        self.as_of_ms = 0
-        self.committed: Mapping[int, int] = {}
-
-    def step(self, now_ms: int) -> None:
-        """Look on, about once a second. Everything that was read must be in the store."""
-        if 0 <= now_ms - self._asked_ms < REPORT_MS:
-            return
-        self._asked_ms = now_ms
-        try:
-            self._look(now_ms)
-        except LogError as error:
-            log.warning("how far the live count has come is not known now", error=str(error))
-
-    def _look(self, now_ms: int) -> None:
-        self.committed = self._progress.committed()
-        if self._target is None:
-            self._target = (now_ms, self._progress.ends())
-        target_ms, clicks_end = self._target
-        if self._flushed_ms is None:
-            if not _passed(self.committed, clicks_end):
-                return
-            self._flushed_ms = now_ms + PANE_MS
-        if self._rows_end is None:
-            if now_ms < self._flushed_ms:
-                return
-            self._rows_end = self._messages.ends()
-        if _passed(self._messages.reached(), self._rows_end):
-            self.as_of_ms = max(self.as_of_ms, target_ms - APPEND_MS)
-            self._target, self._flushed_ms, self._rows_end = None, None, None
-
-
 class _Totals:
     """What is new in running totals. Old minutes are forgotten."""
 
@@ -280,10 +218,6 @@ class _Totals:
                 for known, total in self._known.items()
                 if known.outcome == LATE or known.minute_s >= self._newest_s - OPEN_MS // 1_000
             }
-
-
-def _passed(reached: Mapping[int, int], ends: Mapping[int, int]) -> bool:
-    return all(reached.get(partition, 0) >= end for partition, end in ends.items())
 
 
 def _rows(cells: Mapping[_Key, _Cell]) -> LiveRows:

@@ -27,12 +27,16 @@ from adtally.event import Event, decode_event_lines
 from adtally.eventlog.port import LogReader, Partition, Position, Record
 from adtally.stream.decoding import Decoding
 from adtally.stream.engine import Engine, first_whole_minute
+from adtally.stream.heard import Promise
 from adtally.stream.sieve import Sieve
 
 CUT_EVERY_MS: Final = 1_000
 
 CLOCKS_APART_MS: Final = 10_000
 """How far a broker's clock may lag behind ours, where the end of the log was seen."""
+
+BROKERS_APART_MS: Final = 2_000
+"""How far brokers' clocks may differ, where under load the end of the log is hardly ever seen."""
 
 
 class _Cut(msgspec.Struct, frozen=True):
@@ -83,9 +87,13 @@ class PartitionCount:
     def as_of_ms(self) -> int:
         """Give the time before which everything that is not late was counted; 0 before anything is known.
 
-        It lies the lateness behind what was read: nobody promises that no older event is still on its way.
+        It lies the lateness behind what was read: here nobody promises that no older event is still on its way.
         """
         return max(0, max(self._log_ms, self._end_seen_ms - CLOCKS_APART_MS) - self._config.lateness_ms)
+
+    def keeps(self, promise: Promise) -> bool:
+        """Tell whether all that a promise is about was read here."""
+        return self._end_seen_ms > promise.heard_ms or self._log_ms > promise.appended_ms + BROKERS_APART_MS
 
     def restart(self) -> Position | None:
         """Give the newest place from which a restart is right now, None if there is no newer one than was given.

@@ -9,9 +9,10 @@ from typing import Final
 
 from adtally.config import StreamConfig
 from adtally.errors import LogError
-from adtally.eventlog.port import BEGINNING, DeadLetters, LogReader, Partition
+from adtally.eventlog.port import BEGINNING, CONTROLS, DeadLetters, LogReader, Partition, Position
 from adtally.olap.port import OlapWriter
 from adtally.stream.decoding import Decoding
+from adtally.stream.heard import Listener, Promised
 from adtally.stream.outbox import Outbox, Pump, passed
 from adtally.stream.partition import PartitionCount
 from adtally.stream.port import ReportBoard, StreamReport
@@ -36,7 +37,8 @@ class PartitionedStream:
     """Advances by `step(now_ms)`; never sleeps, never reads a clock.
 
     It counts the partitions whose numbers `config.partitions` names, or all. One without a committed position is
-    counted from its beginning, minutes from `open_since_ms` on: earlier ones are final.
+    counted from its beginning, minutes from `open_since_ms` on: earlier ones are final. `reader` gives control records
+    too, if the log has them in a partition of their own.
     """
 
     def __init__(
@@ -53,6 +55,9 @@ class PartitionedStream:
         self._config = config
         self._open_since_ms = open_since_ms
         self._committed = reader.committed()
+        self._listener = Listener(reader, self._committed.get(CONTROLS, BEGINNING))
+        self._promised = Promised(self._listener)
+        self._has_controls = False
         self._counts: dict[Partition, PartitionCount] = {}
         self._shards: tuple[str, ...] = ()
         self._turn = 0
@@ -76,6 +81,11 @@ class PartitionedStream:
                 break
             try:
                 events += count.advance(self._reader, self._decoding, bytes_max, now_ms)
+            except LogError as error:
+                failed = failed or error
+        if self._has_controls:
+            try:
+                self._promised.step(now_ms, lambda promise: all(count.keeps(promise) for count in counts))
             except LogError as error:
                 failed = failed or error
         # Where there is more than one delivery takes, everyone is first in turn.
@@ -113,6 +123,7 @@ class PartitionedStream:
 
     def _find_partitions(self) -> None:
         numbers = {partition: shard_number(partition) for partition in self._reader.partitions()}
+        self._has_controls = CONTROLS in numbers
         self._shards = tuple(str(partition) for partition, number in numbers.items() if number is not None)
         for partition, number in numbers.items():
             mine = number is not None and (not self._config.partitions or number in self._config.partitions)
@@ -122,7 +133,9 @@ class PartitionedStream:
                 self._counts[partition] = PartitionCount(partition, start, floor_ms, self._config)
 
     def _as_of_ms(self) -> int:
-        return min((count.as_of_ms() for count in self._counts.values()), default=0)
+        late_ms = min((count.as_of_ms() for count in self._counts.values()), default=0)
+        # The lateness holds for edges too that do not come back. While a partition is unread nothing is said at all.
+        return max(late_ms, self._promised.as_of_ms) if late_ms else 0
 
     def _finish_delivery(self, now_ms: int) -> None:
         if not self._outbox.finish():
@@ -134,7 +147,10 @@ class PartitionedStream:
             self._commit()
 
     def _commit(self) -> None:
-        found = {partition: count.restart() for partition, count in self._counts.items()}
+        found: dict[Partition, Position | None] = {
+            partition: count.restart() for partition, count in self._counts.items()
+        }
+        found[CONTROLS] = self._listener.restart()
         positions = {partition: position for partition, position in found.items() if position is not None}
         if not positions:
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.errors import LogError, PositionGoneError
-from adtally.eventlog.port import is_import
+from adtally.eventlog.port import CONTROLS, is_import
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import HOUR_MS
@@ -96,7 +96,7 @@ def run_stream_role(
 
     database = open_ledger_database(config)
     store = open_store(folder, config)
-    reader = open_reader(folder, config, "stream", lambda partition: partition.startswith(CLICKS_PREFIX))
+    reader = open_reader(folder, config, "stream", lambda each: each == CONTROLS or each.startswith(CLICKS_PREFIX))
     pump = ThreadPump(WriterSink(store, SqlReportBoard(database)))
     ledger = open_ledger(folder, config)
     bounds = ledger.bounds()
@@ -134,7 +134,9 @@ def run_loader_role(
         except StoreUnavailableError as error:
             log.warning("how far the loader has come could not be noted", error=str(error))
 
-    run_flink_loader(config, store, note, stop, on_ready, on_beat)
+    controls = open_reader(folder, config, "loader", lambda partition: partition == CONTROLS)
+    run_flink_loader(config, store, controls, note, stop, on_ready, on_beat)
+    controls.close()
     store.close()
     database.close()
 

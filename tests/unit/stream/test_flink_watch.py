@@ -21,9 +21,10 @@ class Notes:
 
     def __init__(self) -> None:
         self.note: Remembered | None = None
+        self.has_offsets = True
 
     def passed_ms(self, now_ms: int) -> int | None:
-        return now_ms - 1_000
+        return now_ms - 1_000 if self.has_offsets else None
 
     def remember(self, note: Remembered) -> None:
         self.note = note
@@ -114,8 +115,25 @@ def test_a_job_that_runs_is_not_submitted_again(flink: FakeFlink) -> None:
 
 
 def test_the_first_job_of_all_reads_from_the_beginning(flink: FakeFlink) -> None:
-    watch(flink, Notes()).step(NOW_MS)
+    notes = Notes()
+    notes.has_offsets = False
+    watch(flink, notes).step(NOW_MS)
     assert "earliest-offset" in flink.statements[0]
+
+
+def test_a_job_that_ended_before_its_first_checkpoint_is_read_again_from_the_beginning(flink: FakeFlink) -> None:
+    notes = Notes()
+    notes.note, notes.has_offsets = Remembered("gone", 0), False
+    watch(flink, notes).step(NOW_MS)
+    assert "earliest-offset" in flink.statements[0]
+
+
+def test_a_lost_note_does_not_make_the_job_read_everything(flink: FakeFlink) -> None:
+    looking = watch(flink, Notes())
+    looking.step(NOW_MS)
+    assert "'scan.startup.mode' = 'timestamp'" in flink.statements[0]
+    assert looking.started is not None
+    assert 0 < looking.started.floor_ms < NOW_MS
 
 
 def test_a_young_checkpoint_is_restored_with_its_floor(flink: FakeFlink) -> None:
@@ -150,6 +168,7 @@ def test_a_checkpoint_that_is_refused_is_done_without(flink: FakeFlink) -> None:
 
 def test_checkpoints_are_noted_for_whoever_watches_next(flink: FakeFlink) -> None:
     notes = Notes()
+    notes.has_offsets = False
     looking = watch(flink, notes)
     looking.step(NOW_MS)
     flink.completed = {"external_path": "file:/chk-1", "trigger_timestamp": NOW_MS + 1}

@@ -6,9 +6,13 @@ import msgspec
 
 from adtally.errors import LogError, StoreUnavailableError
 from adtally.olap.port import LiveRows
+from adtally.stream.heard import Promise
+from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import Loader
+from adtally.stream.partition import CLOCKS_APART_MS
 from support.counts import MemoryLive
 
+LATENESS_MS = 20_000
 CELL = ("adv", "camp", "ad", 60, "mobile", "counted")
 
 
@@ -62,12 +66,14 @@ class Job:
     def __init__(self) -> None:
         self.read = 0
         self.written = 0
+        self.more: Sequence[int] = ()
+        """Partitions without clicks."""
 
     def committed(self) -> Mapping[int, int]:
         return {0: self.read}
 
     def ends(self) -> Mapping[int, int]:
-        return {0: self.written}
+        return {0: self.written, **dict.fromkeys(self.more, 0)}
 
 
 class Store(MemoryLive):
@@ -85,10 +91,23 @@ class Store(MemoryLive):
         self.append(rows)
 
 
+class Edges:
+    """What edges promise: that clicks of `behind_ms` ago are in the log; nothing if that is None."""
+
+    def __init__(self) -> None:
+        self.behind_ms: int | None = 500
+
+    def listen(self, now_ms: int) -> Promise | None:
+        return None if self.behind_ms is None else Promise(now_ms - self.behind_ms, now_ms, now_ms)
+
+    def commit(self) -> None:
+        pass
+
+
 class Parts:
     def __init__(self) -> None:
-        self.topic, self.job, self.store = Topic(), Job(), Store()
-        self.loader = Loader(self.topic, self.store, self.job)
+        self.topic, self.job, self.store, self.edges = Topic(), Job(), Store(), Edges()
+        self.loader = Loader(self.topic, self.store, AsOf(self.topic, self.job, self.edges, LATENESS_MS))
 
     def run(self, start_ms: int, end_ms: int) -> None:
         for now_ms in range(start_ms, end_ms, 100):
@@ -210,3 +229,24 @@ def test_a_shard_is_named_as_the_log_names_its_partition() -> None:
     parts.run(10_000, 20_000)
     assert {shard for _, shard in parts.store.clicks} == {"clicks-11"}
     assert parts.loader.report(0).positions == {"clicks-0": "7"}
+
+
+def test_events_that_edges_hold_back_are_not_said_to_be_counted_before_they_are_late() -> None:
+    parts = Parts()
+    parts.edges.behind_ms = 15_000
+    parts.run(100_000, 160_000)
+    assert 140_000 <= parts.loader.report(0).as_of_ms <= 145_000
+    parts.edges.behind_ms = None
+    parts.run(160_000, 220_000)
+    assert 180_000 <= parts.loader.report(0).as_of_ms <= 220_000 - LATENESS_MS - CLOCKS_APART_MS
+
+
+def test_all_partitions_of_clicks_are_named_those_too_that_hold_nothing() -> None:
+    parts = Parts()
+    parts.job.read = parts.job.written = 7
+    parts.job.more = (1, 2)
+    parts.run(10_000, 20_000)
+    report = parts.loader.report(0)
+    assert report.shards == ("clicks-0", "clicks-1", "clicks-2")
+    assert report.positions == {"clicks-0": "7", "clicks-1": "0", "clicks-2": "0"}
+    assert report.as_of_ms > 0

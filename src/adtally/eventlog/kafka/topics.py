@@ -24,7 +24,6 @@ from adtally.utc import DAY_MS
 
 CONTROL_PREFIX: Final = "control-"
 CONTROL_KEY: Final = b"control"
-CONTROL_PARTITION: Final = Partition(f"{CONTROL_PREFIX}0")
 ASK_S: Final = 10.0
 """How long brokers may take to answer a question that nobody's click waits for."""
 _EXISTS: Final = "TOPIC_ALREADY_EXISTS"

@@ -7,9 +7,12 @@ from typing import Final
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.errors import LogError, PositionGoneError
+from adtally.eventlog.port import LogReader
 from adtally.stream.flink.job import JobSettings
 from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
 from adtally.stream.flink.watch import JobWatch
+from adtally.stream.heard import Listener
+from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import LiveWriter, Loader
 from adtally.stream.port import StreamReport
 from adtally.telemetry import log
@@ -54,6 +57,7 @@ def run_flink_watch(
 def run_flink_loader(
     config: Config,
     store: LiveWriter,
+    controls: LogReader,
     report: Callable[[StreamReport], None],
     stop: threading.Event,
     on_ready: Callable[[], None],
@@ -61,13 +65,14 @@ def run_flink_loader(
 ) -> None:
     """Load the job's rows into the store until `stop` is set; each second `report` is told how far it came.
 
-    Raises PositionGoneError, and LogError if Kafka does not answer at the start.
+    `controls` gives the control records of edges. Raises PositionGoneError, and LogError if Kafka does not answer at
+    the start.
     """
     settings = job_settings(config)
     make_live_topic(settings.brokers, settings.live_topic, config.log.replicas)
     messages = LiveTopic(settings.brokers, settings.live_topic, "loader")
     topics = JobTopics(settings.brokers, settings.topic, settings.live_topic, settings.group)
-    loader = Loader(messages, store, topics)
+    loader = Loader(messages, store, AsOf(messages, topics, Listener(controls), settings.lateness_ms))
     poll_s, beaten_s = config.stream.poll_ms / 1_000, 0.0
     on_ready()
     while not stop.is_set():

@@ -60,6 +60,8 @@ class JobWatch:
         self._recalled = False
         self.running = False
         """Whether Flink runs the job, as far as was seen last."""
+        self.started: Start | None = None
+        """Where the job begins that this watch submitted last."""
 
     def step(self, now_ms: int) -> None:
         """Look after the job, every two seconds. What fails is logged and tried again."""
@@ -110,6 +112,7 @@ class JobWatch:
                 log.warning("a checkpoint is not restored: the next start does without", checkpoint=start.checkpoint)
                 self._keep(Remembered(self._note.jid, self._note.floor_ms))
             raise
+        self.started = start
         log.info("submitted the Flink job", job=jid, checkpoint=start.checkpoint, appended_ms=start.appended_ms)
         # The checkpoint is not noted again: should it not be restorable, the next start does without it.
         self._keep(Remembered(jid, start.floor_ms))
@@ -125,14 +128,15 @@ class JobWatch:
 
     def _start(self, now_ms: int) -> Start:
         note = self._note
-        if note is None:
-            return Start()
-        young = now_ms - note.checkpoint_ms <= CHECKPOINT_AGE_MS_MAX
-        if note.checkpoint and young and not self._replay:
+        young = note is not None and now_ms - note.checkpoint_ms <= CHECKPOINT_AGE_MS_MAX
+        if note is not None and note.checkpoint and young and not self._replay:
             return Start(checkpoint=note.checkpoint, floor_ms=note.floor_ms)
+        # Without a note too: offsets are there if a job ever made a checkpoint, whoever watched it.
         passed_ms = self._memory.passed_ms(now_ms)
         if passed_ms is None:
-            log.warning("the Flink job has committed no offsets: it reads all that the topic holds")
+            log.warning(
+                "no Flink job has made a checkpoint yet: all that the topic holds is read", noted=note is not None
+            )
             return Start()
         return replay_start(passed_ms, self._settings)
 
