@@ -16,7 +16,7 @@ from adtally.cli.reconcile import follow
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, minute_of
 from adtally.serve.values import rfc3339
-from adtally.traffic.fetch import counted_cells
+from adtally.traffic.fetch import counted_cells, wait_until_complete
 from adtally.traffic.verify import Cell
 from adtally.utc import HOUR_MS
 from support.embedded import ADTALLY, wait_for
@@ -28,6 +28,7 @@ AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, li
 ROWS = 3_000
 WORKS = b"this reconciler is the one that works"
 TAKES_OVER_S = 60.0
+COUNTS_S_MAX = 150.0
 
 
 @pytest.fixture
@@ -59,14 +60,16 @@ def imported(whole: Whole, hour_ms: int, rnd: random.Random) -> Counter[Cell]:
 
 
 def recounted(whole: Whole, hour_ms: int) -> dict[str, Any]:
-    """Ask for a recount of an hour, as `adtally reconcile` does; give its line of the ledger."""
+    """Ask for a recount of what is due, as `adtally reconcile` does; give an hour's line of the ledger."""
+    # Hours of which the live count may still hold something back are not complete.
+    assert wait_until_complete(whole.client, hour_ms + HOUR_MS, COUNTS_S_MAX, SYSTEM_CLOCK)
     wanted = {"hour": None, "dry_run": False, "accept_missing": False}
     state = follow(whole.client, whole.client.post("/v1/reconcile", wanted))
     assert not state["error"], state
     assert not state["failures"], state
-    hours = whole.client.get("/v1/ledger", start=rfc3339(hour_ms), end=rfc3339(hour_ms + HOUR_MS))["hours"]
-    assert len(hours) == 1, (state, hours)
-    line: dict[str, Any] = hours[0]
+    lines = whole.client.get("/v1/ledger", start=rfc3339(hour_ms), end=rfc3339(hour_ms + HOUR_MS))["lines"]
+    assert len(lines) == 1, (state, lines)
+    line: dict[str, Any] = lines[0]
     return line
 
 
@@ -83,7 +86,7 @@ def test_a_recounted_hour_has_the_numbers_that_were_imported(whole: Whole, seed:
     hour_ms = past_hour(4)
     wanted = imported(whole, hour_ms, random.Random(seed))
     line = recounted(whole, hour_ms)
-    assert (line["state"], line["engine"].split()[0]) == ("final", "chdb"), line
+    assert (line["state"], line["engine"].split()[0].lower()) == ("final", "chdb"), line
     assert counted_cells(whole.client, hour_ms, hour_ms + 60 * MINUTE_MS) == wanted
 
 
@@ -103,7 +106,7 @@ def test_of_two_reconcilers_one_works_and_the_other_takes_over_here_with_spark(
         hour_ms = past_hour(6)
         wanted = imported(whole, hour_ms, random.Random(seed))
         line = recounted(whole, hour_ms)
-        assert (line["state"], line["engine"].split()[0]) == ("final", "spark"), line
+        assert (line["state"], line["engine"].split()[0].lower()) == ("final", "spark"), line
         assert counted_cells(whole.client, hour_ms, hour_ms + 60 * MINUTE_MS) == wanted
     finally:
         second.stop()
