@@ -60,7 +60,8 @@ def test_a_partition_that_was_added_is_written_and_counted(whole: Whole, seed: i
         "group.id": "test",
     }
     added = cluster.plan.partitions
-    AdminClient(settings).create_partitions([NewPartitions(TOPIC, added + 1)])[TOPIC].result(20)
+    admin = AdminClient(settings)
+    admin.create_partitions([NewPartitions(TOPIC, added + 1)])[TOPIC].result(20)
     for edge in cluster.edges:
         if edge.alive:
             edge.stop()
