@@ -101,7 +101,7 @@ test: check test-unit test-contracts test-simulation test-browser test-system
 
 # On the real servers of a cluster, which are fetched and started for it.
 test-cluster: setup-cluster web
-	$(PYTEST) -s --servers tests/contracts tests/cluster
+	$(PYTEST) -s --servers --durations=15 tests/contracts tests/property tests/cluster
 
 # A whole cluster on this machine, as its operators would run it on many; left running until cluster-down.
 cluster: setup-cluster web

