@@ -18,6 +18,8 @@ def whole(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     cluster = Cluster(folder / "cluster")
     try:
         print("\nstarted", *cluster.start())
-        yield Whole(cluster, folder)
+        whole = Whole(cluster, folder)
+        whole.warm_up()
+        yield whole
     finally:
         cluster.stop()

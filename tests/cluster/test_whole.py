@@ -26,7 +26,6 @@ def test_no_click_is_lost_and_none_is_doubled_whatever_part_is_killed(whole: Who
     rnd.shuffle(blows)
     rows: list[Row] = []
     with whole.traffic("kills.truth", seed, RATE) as traffic:
-        whole.wait_counting(traffic)
         end_s = time.monotonic() + BLOWS_S
         for left, (part, did, strike) in zip(range(len(blows), 0, -1), blows, strict=True):
             time.sleep(rnd.uniform(0.2, 1.5))

@@ -35,6 +35,7 @@ POLL_S = 0.25
 CURRENT_S_MAX = 30.0
 """So long a part's recovery is watched; then the next part's turn comes."""
 COUNTING_S_MAX = 150.0
+WARM_RATE = 50.0
 COMPLETE_S_MAX = 240.0
 COPIED_S = 10.0
 
@@ -116,9 +117,11 @@ class Whole:
         except AdtallyError:
             return -1
 
-    def wait_counting(self, traffic: Traffic) -> None:
-        """Wait until clicks are counted: a new cluster's stream takes its time to begin."""
-        wait_for(lambda: self.received(traffic.started_ms) > 0, COUNTING_S_MAX, "clicks are counted")
+    def warm_up(self) -> None:
+        """Send clicks until some are counted: a new cluster's stream takes its time to begin."""
+        self.add_ads("warm")
+        with self.traffic("warm.truth", 1, WARM_RATE) as traffic:
+            wait_for(lambda: self.received(traffic.started_ms) > 0, COUNTING_S_MAX, "clicks are counted")
 
     def blow(
         self, traffic: Traffic, part: str, did: str, strike: Callable[[], None], watch_s: float = CURRENT_S_MAX
