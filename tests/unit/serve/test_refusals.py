@@ -115,6 +115,8 @@ TABLE: list[tuple[str, str, str, str]] = [
     ("/v1/ads", "limit", "0", "not between"),
     ("/v1/ads", "limit", "1001", "not between"),
     ("/v1/ads", "advertiser_id", "", "is empty"),
+    ("/v1/ads", "search", "x" * 129, "129 bytes"),
+    ("/v1/ads", "search", "a\nb", "control character"),
     ("/v1/campaigns", "limit", "-1", "not between"),
     ("/v1/campaigns", "advertiser_id", "a\tb", "control character"),
     ("/v1/advertisers", "limit", "many", "no whole number"),
