@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS
 from adtally.serve.values import rfc3339
 from adtally.traffic.load import LoadReport
@@ -25,6 +27,7 @@ RATE = 10_000
 CLIENTS = (1, 32)
 KEPT_QUESTIONS = 50
 FOREVER_S = 1e9
+FIRST_PASS_S_MAX = 120.0
 
 Ranges = Callable[[Made, random.Random], tuple[int, int]]
 
@@ -76,6 +79,7 @@ def measure(quick: bool, folder: str | None = None) -> list[Row]:
         seconds = 1.0 if quick else 2.0
         with running(root) as system:
             key = root.admin_key.read_text(encoding="ascii").strip()
+            _wait_for_first_pass(system)
             _check(system, made)
             idle = list(_questions(system, key, made, seconds, seed=1))
             page = _page(system, key)
@@ -126,6 +130,15 @@ def _questions(system: System, key: str, made: Made, seconds: float, seed: int) 
     # Each limit is another question; what is sorted is the same.
     of_all = (("/v1/top", {**day, "limit": str(10 + number + 100 * seed)}) for number in range(100))
     yield Measured("top 10 ads of a day, of all", str(ask(system, key, of_all, 1, seconds)), "2 s", "200 ms")
+
+
+def _wait_for_first_pass(system: System) -> None:
+    """Return when the reconciler has looked through all that the store holds, which a start begins with."""
+    deadline_s = SYSTEM_CLOCK.monotonic_s() + FIRST_PASS_S_MAX
+    while not (system.api.get("/v1/status")["reconciler"] or {}).get("last_pass"):
+        if SYSTEM_CLOCK.monotonic_s() > deadline_s:
+            raise SystemExit(f"the reconciler made no pass within {FIRST_PASS_S_MAX:g} s")
+        time.sleep(0.2)
 
 
 def _check(system: System, made: Made) -> None:
