@@ -36,8 +36,9 @@ CURRENT_S_MAX = 30.0
 """So long a part's recovery is watched; then the next part's turn comes."""
 COUNTING_S_MAX = 150.0
 WARM_RATE = 50.0
+NORMAL_S = 0.5
+"""Numbers that are so much older than before a blow count as current again."""
 COMPLETE_S_MAX = 240.0
-COPIED_S = 10.0
 
 
 class Traffic:
@@ -45,6 +46,7 @@ class Traffic:
 
     def __init__(self, port: int, ad_ids: list[str], truth: Path, seed: int, rate: float) -> None:
         self.truth = truth
+        self.rate = rate
         self.started_ms = SYSTEM_CLOCK.now_ms()
         plan = Plan(PlanSettings(seed=seed, rate=rate), ad_ids, f"127.0.0.1:{port}")
         settings = LoadSettings("127.0.0.1", port, rate, None, connections=24)
@@ -77,7 +79,7 @@ class Row(msgspec.Struct, frozen=True):
     ready_s: float
     """From the blow until the part answered again."""
     current_s: float | None
-    """From the blow until all was counted that had been recorded when the part answered; None: not in time."""
+    """From the blow until the numbers were as current as before it; None: not in time."""
     unknown: int
     unrecorded: int
 
@@ -130,12 +132,14 @@ class Whole:
 
         They are watched for `watch_s` seconds at most.
         """
-        before, begun_s = traffic.report(), time.monotonic()
+        before, received = traffic.report(), self.received(traffic.started_ms)
+        # What the log holds twice was received too: only what was normal before the blow can be.
+        behind = before.recorded - received + traffic.rate * NORMAL_S if received >= 0 else 0
+        begun_s, current_s = time.monotonic(), None
         strike()
         ready_s = time.monotonic() - begun_s
-        wanted, current_s = traffic.report().recorded, None
         while current_s is None and time.monotonic() - begun_s < ready_s + watch_s:
-            if self.received(traffic.started_ms) >= wanted:
+            if self.received(traffic.started_ms) >= traffic.report().recorded - behind:
                 current_s = time.monotonic() - begun_s
             else:
                 time.sleep(POLL_S)
