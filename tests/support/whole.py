@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 from deploy.local.cluster import Cluster
+from deploy.local.role import Role
 from deploy.local.server import Server
 
 from adtally.cli.registry_access import ApiAccess
@@ -22,7 +23,9 @@ from adtally.errors import AdtallyError
 from adtally.event import Event, decode_event_lines
 from adtally.eventlog.kafka.reader import KafkaLogReader
 from adtally.eventlog.port import BEGINNING, SHARED_PREFIX, Partition
+from adtally.folder import DataFolder
 from adtally.registry.port import Ad
+from adtally.registry.replica import SqliteAdReplica
 from adtally.traffic.fetch import quality, verify
 from adtally.traffic.load import Load, LoadReport, LoadSettings
 from adtally.traffic.plan import Plan, PlanSettings
@@ -36,8 +39,7 @@ CURRENT_S_MAX = 30.0
 """So long a part's recovery is watched; then the next part's turn comes."""
 COUNTING_S_MAX = 150.0
 WARM_RATE = 50.0
-NORMAL_S = 0.5
-"""Numbers that are so much older than before a blow count as current again."""
+COPIED_S_MAX = 30.0
 COMPLETE_S_MAX = 240.0
 
 
@@ -46,7 +48,6 @@ class Traffic:
 
     def __init__(self, port: int, ad_ids: list[str], truth: Path, seed: int, rate: float) -> None:
         self.truth = truth
-        self.rate = rate
         self.started_ms = SYSTEM_CLOCK.now_ms()
         plan = Plan(PlanSettings(seed=seed, rate=rate), ad_ids, f"127.0.0.1:{port}")
         settings = LoadSettings("127.0.0.1", port, rate, None, connections=24)
@@ -79,7 +80,7 @@ class Row(msgspec.Struct, frozen=True):
     ready_s: float
     """From the blow until the part answered again."""
     current_s: float | None
-    """From the blow until the numbers were as current as before it; None: not in time."""
+    """From the blow until all was counted that had been recorded when the part answered; None: not in time."""
     unknown: int
     unrecorded: int
 
@@ -100,7 +101,14 @@ class Whole:
         report = ApiAccess(self.client).import_ads(list(range(1, ADS + 1)), ads)
         assert not report.errors
         self.ad_ids = [ad.ad_id for ad in ads]
+        for edge in self.cluster.edges:
+            if edge.alive:
+                self._wait_copied(edge)
         return self.ad_ids
+
+    def _wait_copied(self, edge: Role) -> None:
+        with contextlib.closing(SqliteAdReplica(DataFolder(edge.data_folder).ads)) as replica:
+            wait_for(lambda: replica.find(self.ad_ids[-1]) is not None, COPIED_S_MAX, f"{edge.name} copies the ads")
 
     @contextlib.contextmanager
     def traffic(self, name: str, seed: int, rate: float) -> Iterator[Traffic]:
@@ -133,13 +141,14 @@ class Whole:
         They are watched for `watch_s` seconds at most.
         """
         before, received = traffic.report(), self.received(traffic.started_ms)
-        # What the log holds twice was received too: only what was normal before the blow can be.
-        behind = before.recorded - received + traffic.rate * NORMAL_S if received >= 0 else 0
+        # What the log holds twice was received too, so there may be more than was recorded.
+        more = max(0, received - before.recorded)
         begun_s, current_s = time.monotonic(), None
         strike()
         ready_s = time.monotonic() - begun_s
+        wanted = traffic.report().recorded + more
         while current_s is None and time.monotonic() - begun_s < ready_s + watch_s:
-            if self.received(traffic.started_ms) >= traffic.report().recorded - behind:
+            if self.received(traffic.started_ms) >= wanted:
                 current_s = time.monotonic() - begun_s
             else:
                 time.sleep(POLL_S)
