@@ -70,7 +70,7 @@ def test_a_partition_that_was_added_is_written_and_counted(whole: Whole, seed: i
     with whole.traffic("after.truth", seed + 1, RATE) as after:
         goes_on(after)
         goes_on(after)
-    consumer = Consumer(settings)
+    consumer = Consumer({**settings, "group.id": "test"})
     _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, added), timeout=10)
     consumer.close()
     assert end > 0
