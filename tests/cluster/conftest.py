@@ -19,7 +19,8 @@ def whole(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         print("\nstarted", *cluster.start())
         whole = Whole(cluster, folder)
-        whole.warm_up()
-        yield whole
+        with whole.client:
+            whole.warm_up()
+            yield whole
     finally:
         cluster.stop()

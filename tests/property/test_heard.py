@@ -84,6 +84,7 @@ class World:
         self.told: list[tuple[int, int]] = []
         self.edges = [Edge(self, f"e{number}") for number in range(3)]
         self.dead: list[Edge] = []
+        self.begun = 0
         self.restart(1_000)
 
     def restart(self, records_max: int) -> None:
@@ -123,7 +124,8 @@ class World:
         elif what < 38 and self.dead:
             self.bury()
         elif what < 42 or not self.edges:
-            self.edges.append(Edge(self, f"n{self.now_ms}-{len(self.told)}"))
+            self.begun += 1
+            self.edges.append(Edge(self, f"n{self.begun}"))
         elif what < 44:
             self.kill(place)
         elif what < 50:
