@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,6 +15,10 @@ from typing import Final
 START_S_MAX: Final = 120.0
 STOP_S_MAX: Final = 20.0
 POLL_S: Final = 0.1
+_PORTS: Final = range(16_000, 30_000)
+"""Below those that Linux gives to outgoing connections (ip_local_port_range of ip(7))."""
+
+_given: Final = set[int]()
 
 
 class ServerError(Exception):
@@ -132,8 +137,16 @@ def cache_folder() -> Path:
 
 
 def free_port() -> int:
-    """Give a port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port of the loopback address that nobody listens on now, and that was not given before.
+
+    It is none of those that the system gives to outgoing connections: a server keeps its port while it is down, and
+    then must find it free.
+    """
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        if port in _given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _given.add(port)
+            return port
+    raise ServerError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
