@@ -1,5 +1,6 @@
 """What the reader of Kafka makes of what should not be there, and of what is not there any more."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -72,6 +73,9 @@ def test_a_position_behind_the_end_is_an_error_and_not_an_end(log: Log) -> None:
     log.writer.append([event(1)], 0)
     with pytest.raises(LogError, match="the log ends at 1"):
         log.reader.read(P, position(5), 1_000)
+    # The broker's refusal of the first question may come when the second one was asked: an error to be tried again.
+    with contextlib.suppress(LogError):
+        assert log.reader.read(P, position(1), 1_000) == []
     assert log.reader.read(P, position(1), 1_000) == []
 
 
