@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from deploy.local.installing import installed, run
+from deploy.local.installing import debian, installed
 from deploy.local.server import Server, cache_folder, free_port
 
 VERSION: Final = "18.16.1"
@@ -151,7 +151,6 @@ def _root() -> Path:
 
 
 def _unpack(folder: Path) -> None:
-    run(["apt-get", "-q", "download", *_PACKAGES], folder)
-    for package in folder.glob("*.deb"):
-        run(["dpkg", "-x", package.name, "root"], folder)
-        package.unlink()
+    root = folder / "root"
+    root.mkdir()
+    debian(root, _PACKAGES)
