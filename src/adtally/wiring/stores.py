@@ -28,9 +28,11 @@ def open_registry(folder: DataFolder, config: Config) -> "Registry":
 
 def open_sessions(config: Config) -> "SessionStore | None":
     """Open where sign-in sessions are kept that several API servers share; None where there is one."""
+    if not config.registry.url:
+        return None
     from adtally.registry.sessions import SqlSessions
 
-    return SqlSessions.open(config.registry.url) if config.registry.url else None
+    return SqlSessions.open(config.registry.url)
 
 
 def open_ledger(folder: DataFolder, config: Config) -> "SqlLedger":
@@ -50,18 +52,24 @@ def open_ledger_database(config: Config) -> "SqlDatabase":
 
 def open_dead_letters(folder: DataFolder, config: Config) -> "DeadLetters":
     """Open the dead letters. Raises LogError."""
-    from adtally.eventlog.sql.deadletters import SqlDeadLetters
+    if config.ledger.url:
+        from adtally.eventlog.sql.deadletters import SqlDeadLetters
+
+        return SqlDeadLetters.open(config.ledger.url)
     from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 
-    return SqlDeadLetters.open(config.ledger.url) if config.ledger.url else SqliteDeadLetters(folder.dead_letters)
+    return SqliteDeadLetters(folder.dead_letters)
 
 
 def open_lake(folder: DataFolder, config: Config) -> "Lake":
     """Open the lake. Raises ConfigError."""
-    from adtally.lake.directory import DirectoryLake
-    from adtally.lake.s3 import S3Lake
+    if config.lake.url:
+        from adtally.lake.s3 import S3Lake
 
-    return S3Lake(config.lake.url, s3_access(config)) if config.lake.url else DirectoryLake(folder.lake)
+        return S3Lake(config.lake.url, s3_access(config))
+    from adtally.lake.directory import DirectoryLake
+
+    return DirectoryLake(folder.lake)
 
 
 def s3_access(config: Config) -> "S3Access":
@@ -74,30 +82,32 @@ def s3_access(config: Config) -> "S3Access":
 
 def open_store(folder: DataFolder, config: Config) -> "ChdbStore | ClickHouseStore":
     """Open the OLAP store and bring its schema up to date. Raises DataFolderError and StoreUnavailableError."""
-    from adtally.olap.chdb import ChdbStore
-    from adtally.olap.clickhouse import ClickHouseStore
-
     olap = config.olap
-    store: ChdbStore | ClickHouseStore
     if olap.urls:
-        store = ClickHouseStore(
+        from adtally.olap.clickhouse import ClickHouseStore
+
+        servers = ClickHouseStore(
             olap.urls, olap.user, olap.password, database=olap.database, memory_bytes_max=olap.memory_bytes_max
         )
-    else:
-        store = ChdbStore(folder.olap, olap.memory_bytes_max)
+        servers.migrate()
+        return servers
+    from adtally.olap.chdb import ChdbStore
+
+    store = ChdbStore(folder.olap, olap.memory_bytes_max)
     store.migrate()
     return store
 
 
 def open_recounter(config: Config) -> "Recounter":
     """Give what counts raw events again."""
-    from adtally.reconcile.chdb.recounter import ChdbRecounter
-    from adtally.reconcile.spark.messages import Cluster
-    from adtally.reconcile.spark.recounter import SparkRecounter
-
     s3 = s3_access(config) if config.lake.url else None
     if config.reconcile.engine == "spark":
+        from adtally.reconcile.spark.messages import Cluster
+        from adtally.reconcile.spark.recounter import SparkRecounter
+
         return SparkRecounter(Cluster(config.reconcile.spark_master, config.reconcile.spark_jars), s3)
+    from adtally.reconcile.chdb.recounter import ChdbRecounter
+
     return ChdbRecounter(s3=s3)
 
 
