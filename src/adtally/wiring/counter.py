@@ -4,7 +4,7 @@ import contextlib
 import gc
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from adtally.clock import SYSTEM_CLOCK
@@ -16,6 +16,7 @@ from adtally.telemetry import log
 from adtally.utc import HOUR_MS
 from adtally.wiring.logs import janitor, open_reader
 from adtally.wiring.stores import open_dead_letters, open_lake, open_ledger, open_ledger_database, open_store
+from adtally.wiring.threads import beside
 
 if TYPE_CHECKING:
     from adtally.lake.archiver import Archiver
@@ -148,25 +149,18 @@ def run_archiver_role(folder: DataFolder, config: Config, stop: threading.Event,
     _archive_until(archiver, stop)
 
 
-@contextlib.contextmanager
-def _archiving(folder: DataFolder, config: Config) -> Iterator[None]:
+def _archiving(folder: DataFolder, config: Config) -> contextlib.AbstractContextManager[None]:
     """Archive in a thread; at the end what was read is made durable."""
-    archiver, ended = _archiver(folder, config), threading.Event()
+    archiver = _archiver(folder, config)
 
-    def archive() -> None:
+    def archive(ended: threading.Event) -> None:
         try:
             _archive_until(archiver, ended)
         except PositionGoneError as error:
             # The stream goes on. Hours stay provisional until a person has decided.
             log.error("THE ARCHIVER HAS STOPPED: no hour becomes final any more", error=str(error))
 
-    thread = threading.Thread(target=archive, name="archiver", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return beside("archiver", archive)
 
 
 def _archiver(folder: DataFolder, config: Config) -> "Archiver":

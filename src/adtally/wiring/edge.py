@@ -15,6 +15,7 @@ from adtally.eventlog.port import LogWriter
 from adtally.folder import DataFolder
 from adtally.wiring.ads import ads_file
 from adtally.wiring.logs import edge_partition, kafka_writer
+from adtally.wiring.threads import beside
 
 if TYPE_CHECKING:
     from adtally.eventlog.spool.drainer import SpoolDrainer
@@ -60,24 +61,14 @@ def _open_log(folder: DataFolder, config: Config, index: int, edge_id: str) -> I
     writer, drainer = SpooledWriter.open(
         log, drain_log, folder.spool, edge_id, now_ms, config.log.spool_bytes_max, config.log.spool_after_ms
     )
-    with _draining(drainer):
-        yield writer
-
-
-@contextlib.contextmanager
-def _draining(drainer: "SpoolDrainer") -> Iterator[None]:
-    """Move what is spooled to the log, in a thread."""
-    ended = threading.Event()
-
-    def drain() -> None:
-        while not ended.wait(drainer.step(SYSTEM_CLOCK.now_ms())):
-            pass
-
-    thread = threading.Thread(target=drain, name="spool", daemon=True)
-    thread.start()
     try:
-        yield
+        with beside("spool", lambda ended: _drain_until(drainer, ended)):
+            yield writer
     finally:
-        ended.set()
-        thread.join()
         drainer.close(SYSTEM_CLOCK.now_ms())
+
+
+def _drain_until(drainer: "SpoolDrainer", ended: threading.Event) -> None:
+    """Move what is spooled to the log."""
+    while not ended.wait(drainer.step(SYSTEM_CLOCK.now_ms())):
+        pass

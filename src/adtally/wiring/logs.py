@@ -16,6 +16,7 @@ from adtally.telemetry import log
 from adtally.utc import DAY_MS
 from adtally.wiring.ads import ads_file
 from adtally.wiring.stores import open_dead_letters, open_registry
+from adtally.wiring.threads import beside
 
 if TYPE_CHECKING:
     from adtally.eventlog.kafka.reader import KafkaLogReader
@@ -137,14 +138,11 @@ def open_letters(folder: DataFolder, config: Config) -> "LetterDesk":
     )
 
 
-@contextlib.contextmanager
-def janitor(folder: DataFolder, config: Config) -> Iterator[None]:
+def janitor(folder: DataFolder, config: Config) -> contextlib.AbstractContextManager[None]:
     """Checkpoint and retire finished segments, beside whatever goes on."""
     from adtally.eventlog.sqlite.janitor import checkpoint_finished, remove_expired
 
-    ended = threading.Event()
-
-    def tidy() -> None:
+    def tidy(ended: threading.Event) -> None:
         while not ended.wait(JANITOR_EVERY_S):
             try:
                 checkpoint_finished(folder.log)
@@ -153,10 +151,4 @@ def janitor(folder: DataFolder, config: Config) -> Iterator[None]:
             except (LogError, OSError) as error:
                 log.error("finished segments were not tidied", error=str(error))
 
-    thread = threading.Thread(target=tidy, name="janitor", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return beside("janitor", tidy)
