@@ -1,5 +1,6 @@
 """PostgreSQL: the registry, the ledger and dead letters of a cluster."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -116,7 +117,8 @@ class Postgres(Server):
         if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT) and self.pid is not None:
             children = _children(self.pid)
         for child in children:
-            os.kill(child, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
         super()._signal(number)
 
 
