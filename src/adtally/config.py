@@ -137,6 +137,8 @@ class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_region: str = "us-east-1"
     s3_access_key: str = ""
     s3_secret_key: Secret = Secret("")
+    partitions: tuple[int, ...] = ()
+    """Of the log, that this archiver takes; empty for all. Whoever takes 0 takes control records and imports too."""
     flush_ms: Positive = 60_000
     flush_bytes: Positive = 64 * 1024 * 1024
     """Of events as they stand in the log; so much is written at once even if `flush_ms` has not passed."""
@@ -244,6 +246,8 @@ def _check_together(config: Config) -> None:
             f"log.spool_after_ms = {spool_ms} is not less than edge.append_timeout_ms = {timeout_ms}: clicks would "
             "leave unrecorded before the spool could keep them"
         )
+    if config.lake.partitions and not config.log.brokers:
+        raise ConfigError("lake.partitions needs log.brokers: what is in the data folder has one archiver")
 
 
 def is_secret(dotted: str) -> bool:

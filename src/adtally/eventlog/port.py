@@ -38,6 +38,12 @@ def is_shared(partition: Partition) -> bool:
     return partition.startswith(SHARED_PREFIX)
 
 
+def shard_number(partition: Partition) -> int | None:
+    """Give the number of a shared partition, None for any other: control records, imports, an edge's own."""
+    number = partition.removeprefix(SHARED_PREFIX)
+    return int(number) if number != partition and number.isdecimal() else None
+
+
 def is_import(partition: Partition) -> bool:
     """Tell whether a partition holds imported events, which are late by definition.
 
