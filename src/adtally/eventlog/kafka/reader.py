@@ -162,15 +162,16 @@ class KafkaLogReader:
 
     def _ask_committed(self, asked: list[TopicPartition]) -> list[TopicPartition]:
         deadline_s = self._clock.monotonic_s() + ASK_S
-        while True:
+        found: list[TopicPartition] | None = None
+        while found is None:
             try:
-                return self._consumer.committed(asked, timeout=ASK_S)
+                found = self._consumer.committed(asked, timeout=ASK_S)
             except KafkaException as error:
                 # Brokers that just came up still find out which of them keeps the positions.
-                moving = error.args[0].code() in _COORDINATOR_MOVES
-                if not moving or self._clock.monotonic_s() >= deadline_s:
+                if error.args[0].code() not in _COORDINATOR_MOVES or self._clock.monotonic_s() >= deadline_s:
                     raise log_error(f"positions of reader {self._name!r} cannot be read", error) from error
-            time.sleep(RETRY_S)
+                time.sleep(RETRY_S)
+        return found
 
     def _feed_at(self, partition: Partition, start: Position) -> Feed:
         place = self._topics.place(partition)
