@@ -158,10 +158,12 @@ class Archiver:
             elif partition not in self._inlets:
                 self._inlets[partition] = Inlet(partition, self._committed.get(partition, BEGINNING))
         events = 0
-        for inlet in self._inlets.values():
+        for partition, inlet in list(self._inlets.items()):
             room = self._config.flush_bytes - self._buffered_bytes()
             if room <= 0:
                 break
+            # Who was read stands behind the others now: where all have much to give, all come forward.
+            self._inlets[partition] = self._inlets.pop(partition)
             try:
                 events += inlet.read(self._reader, now_ms, min(room, READ_BYTES_MAX))
             except PositionGoneError:
