@@ -168,20 +168,86 @@ def test_heartbeats_tell_the_oldest_event_that_is_spooled(host: Host) -> None:
 
 
 def test_a_full_spool_says_so_and_takes_again_what_fits_after_draining(host: Host) -> None:
-    start = host.start(bytes_max=1_000)
+    start = host.start(bytes_max=60_000)
     start.set_away(True)
-    kept = 0
-    while start.writer.spooled_bytes + len(event(kept + 1)) <= 1_000:
-        kept += 1
-        start.writer.append([event(kept)], 2_000)
-    with pytest.raises(LogError, match="spool is full"):
-        start.writer.append([event(kept + 1)], 2_000)
+    kept = fill(start)
+    asked = start.fresh.asked
+    for _ in range(3):
+        with pytest.raises(LogError, match="spool is full"):
+            start.writer.append([event(kept + 1)], 2_000)
+    assert (start.fresh.asked, start.writer.state.full) == (asked, True)
     assert kept > 3
     start.set_away(False)
     start.drain_all()
+    assert not start.writer.state.full
     start.writer.append([event(100)], 2_000)
     assert host.seqs() == [*range(1, kept + 1), 100]
     start.die()
+
+
+def fill(start: "Start", first: int = 1) -> int:
+    """Append a click at a time until there is no room; give the last one that was kept."""
+    seq = first
+    with pytest.raises(LogError, match="spool is full"):
+        while True:
+            start.writer.append([event(seq)], 2_000)
+            seq += 1
+    return seq - 1
+
+
+def test_an_edge_starts_though_the_dead_have_filled_the_spool_and_takes_clicks_once_that_is_drained(host: Host) -> None:
+    first = host.start("e1", bytes_max=60_000)
+    first.set_away(True)
+    kept = fill(first)
+    first.die()
+    second = host.start("e2", bytes_max=60_000, away=True)
+    with pytest.raises(LogError, match="spool is full"):
+        second.writer.append([event(1, "e2")], 2_000)
+    second.drain_all()
+    assert second.writer.state.full
+    second.set_away(False)
+    second.drain_all()
+    assert not second.writer.state.full
+    second.writer.append([event(2, "e2")], 2_000)
+    assert host.seqs() == [*range(1, kept + 1), 2]
+    second.die()
+
+
+def test_a_clock_that_jumps_back_while_the_spool_is_full_does_not_stop_the_edge_for_good(host: Host) -> None:
+    start = host.start(bytes_max=60_000)
+    start.set_away(True)
+    kept = fill(start)
+    start.writer.append_control(Closing("e1", kept, 2_000), 1_000)
+    for _ in range(2):
+        start.writer.append_control(Opening("e1b", 1_000), 1_000)
+    with pytest.raises(LogError, match="spool is full"):
+        start.writer.append([event(1, "e1b")], 1_000)
+    start.set_away(False)
+    start.drain_all()
+    start.writer.append([event(2, "e1b")], 1_000)
+    assert host.seqs() == [*range(1, kept + 1), 2]
+    assert host.controls()[1:3] == [Closing("e1", kept, 2_000), Opening("e1b", 1_000)]
+    start.die()
+
+
+def test_what_the_spool_says_it_takes_is_what_it_takes_of_the_disk(host: Host) -> None:
+    start = host.start(bytes_max=1 << 30)
+    start.set_away(True)
+    before = disk_used(host.root)
+    for seq in range(1, 400):
+        start.writer.append([event(seq)], 2_000)
+    used, said = disk_used(host.root) - before, start.writer.spooled_bytes
+    print(f"{399 * len(event(1))} bytes of clicks, {used} of the disk, {said} are said")
+    assert used < said < 2.5 * used
+    for seq in range(1, 40):
+        start.writer.append([event(seq * 500 + n) for n in range(500)], 2_000)
+    used, said = disk_used(host.root) - before, start.writer.spooled_bytes
+    assert 0.9 * used < said < 1.5 * used
+    start.die()
+
+
+def disk_used(root: Path) -> int:
+    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
 
 
 def test_a_spool_that_cannot_be_written_does_not_keep_clicks_from_a_log_that_is_back(
