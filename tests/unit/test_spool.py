@@ -7,67 +7,13 @@ import pytest
 from adtally.errors import LogError
 from adtally.event import (
     Closing,
-    Control,
-    Event,
     Heartbeat,
     Lost,
     Opening,
-    decode_control,
-    decode_event_lines,
-    encode_event,
 )
-from adtally.eventlog.port import Partition
 from adtally.eventlog.spool.drainer import SpoolDrainer
 from adtally.eventlog.spool.store import SpoolStore
-from adtally.eventlog.spool.writer import SpooledWriter
-from support.memory_log import MemoryLog, MemoryLogWriter
-
-P = Partition("log")
-
-
-def event(seq: int, edge_id: str = "e1") -> bytes:
-    return encode_event(Event(edge_id, seq, 1_000 + seq, "ad", "c", "adv", "u", "mobile", "ok", "", "agent"))
-
-
-class Host:
-    """One host's spool in front of a log that can be away; each start has writers of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root / "spool"
-        self.log = MemoryLog()
-
-    def start(self, edge_id: str = "e1", bytes_max: int = 1 << 20, *, away: bool = False) -> "Start":
-        return Start(self, edge_id, bytes_max, away=away)
-
-    def seqs(self) -> list[int]:
-        records = [record for record in self.log.records.get(P, []) if record.kind == "events"]
-        return [each.seq for record in records for each in decode_event_lines(record.payload)]
-
-    def controls(self) -> list[Control]:
-        return [decode_control(each.payload) for each in self.log.records.get(P, []) if each.kind == "control"]
-
-
-class Start:
-    def __init__(self, host: Host, edge_id: str, bytes_max: int, *, away: bool) -> None:
-        self.fresh, self.drain = MemoryLogWriter(host.log, P), MemoryLogWriter(host.log, P)
-        self.set_away(away)
-        self.writer: SpooledWriter
-        self.drainer: SpoolDrainer
-        self.writer, self.drainer = SpooledWriter.open(
-            self.fresh, self.drain, host.root, edge_id, 500, bytes_max, 60_000
-        )
-
-    def set_away(self, away: bool) -> None:
-        self.fresh.broken = self.drain.broken = away
-
-    def drain_all(self) -> None:
-        for _ in range(20):
-            self.drainer.step(9_000)
-
-    def die(self) -> None:
-        """Let go of everything without a word, as a killed process does."""
-        self.writer.close(None, 9_000)
-        self.drainer.close(9_000)
+from support.spool_host import Host, P, Start, event
 
 
 @pytest.fixture
@@ -165,89 +111,6 @@ def test_heartbeats_tell_the_oldest_event_that_is_spooled(host: Host) -> None:
     start.writer.append_control(Heartbeat("e1", 7, 4_000), 4_000)
     assert host.controls()[-1] == Heartbeat("e1", 7, 4_000, None)
     start.die()
-
-
-def test_a_full_spool_says_so_and_takes_again_what_fits_after_draining(host: Host) -> None:
-    start = host.start(bytes_max=60_000)
-    start.set_away(True)
-    kept = fill(start)
-    asked = start.fresh.asked
-    for _ in range(3):
-        with pytest.raises(LogError, match="spool is full"):
-            start.writer.append([event(kept + 1)], 2_000)
-    assert (start.fresh.asked, start.writer.state.full) == (asked, True)
-    assert kept > 3
-    start.set_away(False)
-    start.drain_all()
-    assert not start.writer.state.full
-    start.writer.append([event(100)], 2_000)
-    assert host.seqs() == [*range(1, kept + 1), 100]
-    start.die()
-
-
-def fill(start: "Start", first: int = 1) -> int:
-    """Append a click at a time until there is no room; give the last one that was kept."""
-    seq = first
-    with pytest.raises(LogError, match="spool is full"):
-        while True:
-            start.writer.append([event(seq)], 2_000)
-            seq += 1
-    return seq - 1
-
-
-def test_an_edge_starts_though_the_dead_have_filled_the_spool_and_takes_clicks_once_that_is_drained(host: Host) -> None:
-    first = host.start("e1", bytes_max=60_000)
-    first.set_away(True)
-    kept = fill(first)
-    first.die()
-    second = host.start("e2", bytes_max=60_000, away=True)
-    with pytest.raises(LogError, match="spool is full"):
-        second.writer.append([event(1, "e2")], 2_000)
-    second.drain_all()
-    assert second.writer.state.full
-    second.set_away(False)
-    second.drain_all()
-    assert not second.writer.state.full
-    second.writer.append([event(2, "e2")], 2_000)
-    assert host.seqs() == [*range(1, kept + 1), 2]
-    second.die()
-
-
-def test_a_clock_that_jumps_back_while_the_spool_is_full_does_not_stop_the_edge_for_good(host: Host) -> None:
-    start = host.start(bytes_max=60_000)
-    start.set_away(True)
-    kept = fill(start)
-    start.writer.append_control(Closing("e1", kept, 2_000), 1_000)
-    for _ in range(2):
-        start.writer.append_control(Opening("e1b", 1_000), 1_000)
-    with pytest.raises(LogError, match="spool is full"):
-        start.writer.append([event(1, "e1b")], 1_000)
-    start.set_away(False)
-    start.drain_all()
-    start.writer.append([event(2, "e1b")], 1_000)
-    assert host.seqs() == [*range(1, kept + 1), 2]
-    assert host.controls()[1:3] == [Closing("e1", kept, 2_000), Opening("e1b", 1_000)]
-    start.die()
-
-
-def test_what_the_spool_says_it_takes_is_what_it_takes_of_the_disk(host: Host) -> None:
-    start = host.start(bytes_max=1 << 30)
-    start.set_away(True)
-    before = disk_used(host.root)
-    for seq in range(1, 400):
-        start.writer.append([event(seq)], 2_000)
-    used, said = disk_used(host.root) - before, start.writer.spooled_bytes
-    print(f"{399 * len(event(1))} bytes of clicks, {used} of the disk, {said} are said")
-    assert used < said < 2.5 * used
-    for seq in range(1, 40):
-        start.writer.append([event(seq * 500 + n) for n in range(500)], 2_000)
-    used, said = disk_used(host.root) - before, start.writer.spooled_bytes
-    assert 0.9 * used < said < 1.5 * used
-    start.die()
-
-
-def disk_used(root: Path) -> int:
-    return sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
 
 
 def test_a_spool_that_cannot_be_written_does_not_keep_clicks_from_a_log_that_is_back(
