@@ -18,6 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers", action="store_true", help="runs the tests that need a cluster's servers, and no others"
     )
+    parser.addoption("--log-away-seconds", type=float, default=20.0, help="how long the brokers are away")
+    parser.addoption("--log-away-rate", type=float, default=1_000.0, help="clicks per second meanwhile")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 

@@ -1,7 +1,7 @@
 """What the edge answers to which path (design section 6), and the way of a click through the log (section 1)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from adtally.clock import Clock
@@ -20,7 +20,7 @@ from adtally.edge.protocol import Connection
 from adtally.edge.responses import CLOSE, KEEP_ALIVE, DateLine, Refusal, Status, not_recorded, with_body
 from adtally.edge.stats import EdgeStats, Refused, Unrecorded
 from adtally.errors import InvalidValueError, LogError
-from adtally.eventlog.port import LogWriter
+from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
@@ -42,7 +42,15 @@ _REFUSED: Final[dict[Status, Refused]] = {
 class EdgeSite:
     """One worker's answers. Lives in one event loop; only the writer's calls happen in another thread."""
 
-    def __init__(self, config: EdgeConfig, replica: AdReplica, writer: LogWriter, edge_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        replica: AdReplica,
+        writer: LogWriter,
+        edge_id: str,
+        clock: Clock,
+        spool: Callable[[], SpoolState] = SpoolState,
+    ) -> None:
         self.clock: Final = clock
         self.now_s = clock.monotonic_s()
         self.head_timeout_s = float(config.head_timeout_s)
@@ -50,7 +58,7 @@ class EdgeSite:
         self.deadlines: Deadlines[Connection] = Deadlines(self.now_s)
         self.read_plain: Final = PlainHeads().read
         self.connections: Final[set[Connection]] = set()
-        self.stats: Final = EdgeStats()
+        self.stats: Final = EdgeStats(spool)
         self.identity: Final = Identity(edge_id, clock.now_ms())
         self.drained: Final = asyncio.Event()
         """Set while nothing waits for the log, or gathers before it does."""
@@ -278,7 +286,7 @@ class EdgeSite:
     def publish(self) -> None:
         """Bring the metrics up to date, and report a change of readiness."""
         ready = self.ready()
-        self.stats.publish(len(self.connections), self.commit.pending, ready=ready)
+        self.stats.publish(len(self.connections), self.commit.pending, self.clock.now_ms(), ready=ready)
         if ready != self._was_ready and not self.stopping:
             self._was_ready = ready
             (log.info if ready else log.error)("the event log takes clicks again" if ready else "not ready: event log")

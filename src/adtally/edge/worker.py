@@ -10,7 +10,7 @@ from adtally.config import EdgeConfig
 from adtally.edge.protocol import Connection
 from adtally.edge.site import EdgeSite
 from adtally.errors import AdtallyError
-from adtally.eventlog.port import LogWriter
+from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
@@ -33,13 +33,15 @@ async def run_edge(
     stop: asyncio.Event,
     on_ready: Callable[[], None],
     on_beat: Callable[[], None],
+    spool: Callable[[], SpoolState] = SpoolState,
 ) -> None:
     """Serve on `sock`, which is bound, until `stop` is set; then answer what is in flight and close the writer.
 
     `writer` holds the Opening record of `edge_id`. `on_ready` is called once connections are accepted, `on_beat` at
-    each heartbeat. Raises what the writer or the replica raise beside the errors of their ports.
+    each heartbeat; `spool` tells what the writer holds back, where there is a spool. Raises what the writer or the
+    replica raise beside the errors of their ports.
     """
-    site = EdgeSite(config, replica, writer, edge_id, clock)
+    site = EdgeSite(config, replica, writer, edge_id, clock, spool)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(site), sock=sock, backlog=BACKLOG)
     pulse = asyncio.create_task(_pulse(config, site, on_beat))
     stopped = asyncio.create_task(stop.wait())

@@ -107,6 +107,19 @@ class LogWriter(Protocol):
         ...
 
 
+class SpoolState(msgspec.Struct, frozen=True):
+    """What an edge holds back on its own disk while its log is away."""
+
+    size_bytes: int = 0
+    """Of the disk."""
+    oldest_ts_ms: int | None = None
+    """The time of the oldest event that is held back, a second earlier at most; None where none is known of."""
+    drained_events: int = 0
+    """That were moved from the spool into the log since the start."""
+    full: bool = False
+    """Whether there was no room for what came last."""
+
+
 class LogReader(Protocol):
     """Reads partitions and remembers, by the reader's name, where it would restart."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 
+from adtally.errors import LogError
 from adtally.eventlog.port import BEGINNING, Partition
 from adtally.eventlog.sqlite.reader import committed_positions
 from adtally.eventlog.sqlite.segment import connect, parse_position, segment_numbers, segment_path
@@ -45,7 +46,7 @@ def remove_expired(
     """Unlink finished segments that every declared reader has passed and whose last append was before `before_ms`.
 
     `declared_readers` names the readers of a partition. One that never committed holds everything: nothing may be
-    removed that it has yet to read.
+    removed that it has yet to read. Raises LogError, and OSError.
     """
     committed = committed_positions(root, vfs)
     removed: list[Path] = []
