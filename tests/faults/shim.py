@@ -8,11 +8,13 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 import pytest
+
+from support.embedded import kill
 
 Kind = Literal["no_room", "no_write", "no_read", "no_sync", "slow_sync", "false_sync"]
 
@@ -53,6 +55,23 @@ class Shim:
             "FAULTS_ROOT": str(root),
             "FAULTS_JOURNALS": str(self.journals),
         }
+
+    def pids(self) -> list[int]:
+        """Give the processes that were started with it and live."""
+        mark = f"FAULTS_PAGE={self.environment['FAULTS_PAGE']}\0".encode()
+        found: list[int] = []
+        for folder in Path("/proc").iterdir():
+            # Processes come and go meanwhile; a zombie's environment is empty.
+            with suppress(OSError):
+                if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+        return found
+
+    def kill_all(self) -> None:
+        """Kill every process at once, as a machine that falls over does."""
+        while pids := self.pids():
+            for pid in pids:
+                kill(pid)
 
     def set_clock(self, ahead_s: float) -> None:
         """Let the wall clock of all processes be so far ahead."""

@@ -60,6 +60,11 @@ class Embedded:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
+    def wait_killed(self) -> None:
+        """Take note of a supervisor that somebody killed."""
+        assert self.process is not None
+        self.process.wait(10)
+
     def kill_supervisor(self) -> None:
         assert self.process is not None
         self.process.kill()
