@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from faults.lab import ADS, Lab
 from faults.shim import Shim, compile_shim
 from support.embedded import Embedded
 
-ADS = 20
+SETTINGS = {"ADTALLY_LAKE__FLUSH_MS": "500", "ADTALLY_RECONCILE__EVERY_MS": "2000"}
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +23,26 @@ def shim(library: Path, tmp_path: Path) -> Shim:
 
 
 @pytest.fixture
-def system(shim: Shim, tmp_path: Path) -> Iterator[Embedded]:
-    system = Embedded(tmp_path / "data", edges=2, environment=shim.environment)
-    ads = tmp_path / "ads.csv"
+def lab(library: Path, tmp_path: Path) -> Iterator[Lab]:
+    """Give a system that has its ads and is not started."""
+    yield from laboratory(library, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def running(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Give one running system for all tests of a file; a test ends its faults, and waits until all is well again."""
+    for lab in laboratory(library, tmp_path_factory.mktemp("system")):
+        lab.system.start()
+        yield lab
+
+
+def laboratory(library: Path, folder: Path) -> Iterator[Lab]:
+    shim = Shim(library, folder / "faults", folder / "data")
+    system = Embedded(folder / "data", edges=2, environment={**SETTINGS, **shim.environment})
+    ads = folder / "ads.csv"
     rows = [f"ad_{n},adv_{n % 5},https://shop.example/{n},cmp_{n % 10}" for n in range(ADS)]
     ads.write_text("ad_id,advertiser_id,landing_url,campaign_id\n" + "\n".join(rows) + "\n")
     system.command("ads", "import", str(ads))
-    yield system
+    yield Lab(shim, system, folder)
     if system.process is not None and system.process.poll() is None:
-        system.stop()
+        assert system.stop() == 0

@@ -86,17 +86,13 @@ class Shim:
         kind: Kind,
         under: str = "",
         part: str = "",
-        error: int = errno.EIO,
-        room_bytes: int = 0,
         times: int = FOREVER,
+        room_bytes: int = 0,
         delay_ms: int = 0,
     ) -> "Fault":
         """Let calls on paths that begin with `under` (below the root) and hold `part` fail, or wait, from now on."""
         number = next(n for n in range(RULES) if self._kind(n) == 0)
-        if kind == "no_room":
-            error = errno.ENOSPC
-        elif kind in ("slow_sync", "false_sync"):
-            error = 0
+        error = {"no_room": errno.ENOSPC, "slow_sync": 0, "false_sync": 0}.get(kind, errno.EIO)
         place = PAGE.size + number * RULE.size
         path = os.fsencode(self._root / under)
         RULE.pack_into(self._page, place, 0, error, room_bytes, times, delay_ms, 0, path, part.encode())
@@ -105,9 +101,11 @@ class Shim:
         return Fault(self._page, place)
 
     @contextmanager
-    def fault(self, kind: Kind, under: str = "", part: str = "", **more: int) -> Iterator["Fault"]:
+    def fault(
+        self, kind: Kind, under: str = "", part: str = "", times: int = FOREVER, room_bytes: int = 0, delay_ms: int = 0
+    ) -> Iterator["Fault"]:
         """Give a fault that lasts as long as the block; it must have hit something by then."""
-        fault = self.begin(kind, under, part, **more)
+        fault = self.begin(kind, under, part, times, room_bytes, delay_ms)
         try:
             yield fault
             assert fault.hits, f"no call was hit by {kind} under {under!r}"

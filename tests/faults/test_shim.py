@@ -12,7 +12,6 @@ import pytest
 
 from faults.power import Disk
 from faults.shim import Kind, Shim
-from support.embedded import ADTALLY, Embedded
 
 WRITER = """
 import os, pathlib, sys, apsw
@@ -151,20 +150,6 @@ os.unlink("c")
     disk.lose_power(random.Random(seed), keeps=False)
     left = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert left == {"sub/d": b"sub/a", "sub/b": b"sub/b", "c": b"c", "file": b"here"}
-
-
-@pytest.mark.system
-def test_the_journals_tell_all_that_a_whole_system_wrote(shim: Shim, system: Embedded) -> None:
-    disk = Disk(system.folder, shim.journals)
-    disk.watch()
-    shim.keep_journal()
-    system.start()
-    load = [*ADTALLY, "load", "--rate", "1000", "--seconds", "2", "--data-dir", str(system.folder)]
-    assert subprocess.run(load, capture_output=True, check=False).returncode == 0
-    assert system.stop() == 0
-    disk.replay()
-    # Metrics are written through mapped memory; what is in run/ is gone with each start.
-    assert [each for each in disk.differences() if "/run/metrics/" not in each] == []
 
 
 def rows_after_loss(shim: Shim, folder: Path, synchronous: str, rnd: random.Random, keeps: bool) -> int:
