@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--log-away-seconds", type=float, default=20.0, help="how long the brokers are away")
     parser.addoption("--log-away-rate", type=float, default=1_000.0, help="clicks per second meanwhile")
+    parser.addoption("--power-losses", type=int, default=2, help="how often the power is lost under load")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 

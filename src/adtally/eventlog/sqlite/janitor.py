@@ -5,7 +5,6 @@ from pathlib import Path
 
 import apsw
 
-from adtally.errors import LogError
 from adtally.eventlog.port import BEGINNING, Partition
 from adtally.eventlog.sqlite.reader import committed_positions
 from adtally.eventlog.sqlite.segment import connect, parse_position, segment_numbers, segment_path
