@@ -1,12 +1,15 @@
 """What is asked of a kept data folder, by the API and by the command line, and what of the answers must stay."""
 
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from support.embedded import Embedded
 
+HERE = Path(__file__).parent
 PASSING = frozenset(
     {"as_of", "final_through", "used_ms", "commit", "started", "finished", "duration_ms", "engine", "found_ms"}
 )
@@ -36,6 +39,14 @@ class Kept(msgspec.Struct, frozen=True):
     """Answers of the folder as it lies there, by question."""
     settled: dict[str, Any] = {}
     """Answers after the reconciler has done all that was due."""
+
+
+def unpack(version: str, to: Path) -> tuple[Kept, Embedded]:
+    """Unpack a kept folder as `to`/data."""
+    with tarfile.open(HERE / version / "data.tar.xz") as archive:
+        archive.extractall(to, filter="data")
+    kept = msgspec.json.decode((HERE / version / "kept.json").read_bytes(), type=Kept)
+    return kept, Embedded(to / "data")
 
 
 def answers(system: Embedded, kept: Kept) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Data folders that earlier versions wrote open, and answer what they answered then."""
 
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,12 @@ import pytest
 
 from adtally import __version__
 from support.embedded import Embedded, wait_for
-from upgrade.questions import Kept, answers, differences
+from upgrade.questions import HERE, Kept, answers, differences, unpack
 
-HERE = Path(__file__).parent
 VERSIONS = sorted(entry.name for entry in HERE.iterdir() if (entry / "kept.json").exists())
 TEN_YEARS_MS = str(10 * 365 * 86_400_000)
 
 pytestmark = pytest.mark.system
-
-
-def unpack(version: str, to: Path) -> tuple[Kept, Embedded]:
-    with tarfile.open(HERE / version / "data.tar.xz") as archive:
-        archive.extractall(to, filter="data")
-    kept = msgspec.json.decode((HERE / version / "kept.json").read_bytes(), type=Kept)
-    return kept, Embedded(to / "data")
 
 
 def wait_until_the_same(system: Embedded, kept: Kept, said: dict[str, Any]) -> None:
