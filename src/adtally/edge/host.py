@@ -17,7 +17,7 @@ class EdgeHost:
     """Gauges of the host, in the folder of metrics that all workers of this host share."""
 
     def __init__(self, root: Path, metrics: Path, started_ms: int) -> None:
-        """`root` is the data folder, `metrics` what PROMETHEUS_MULTIPROC_DIR names, `started_ms` this worker's start."""
+        """`root` is the data folder, `metrics` is PROMETHEUS_MULTIPROC_DIR; the worker began at `started_ms`."""
         self._root: Final = root
         self._metrics: Final = metrics
         registry = CollectorRegistry()

@@ -44,7 +44,7 @@ class Meter:
     def __init__(self, services: Services, watch: LedgerWatch) -> None:
         self._more: Final = services.more_metrics
         # The start of each counter would be as many series again.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has no types here
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         clock, ledger = services.clock, services.ledger
