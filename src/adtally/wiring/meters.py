@@ -47,6 +47,8 @@ class ReaderCollector(Collector):
             "1 if a reader has stopped because its place in the log is gone: it does not go on by itself",
             labels=["reader"],
         )
+        for reader in self._seen.stopped:
+            readers.setdefault(reader, 0)
         for reader, through_ms in sorted(readers.items()):
             lag.add_metric([reader], max(0, now_ms - through_ms) / 1000 if through_ms else NAN)
             stopped.add_metric([reader], float(reader in self._seen.stopped))

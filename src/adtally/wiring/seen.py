@@ -52,12 +52,16 @@ def metrics_shown(folder: DataFolder, config: Config, role: str, seen: Seen) -> 
         return
 
     def show(ended: threading.Event) -> None:
+        failed = False
         while not ended.wait(SHOWN_EVERY_S):
             try:
                 write_metrics(folder, role, collector)
+                failed = False
             except OSError as error:
                 # A full disk: the role goes on, and the disk's own metrics tell.
-                log.warning("metrics were not written", error=str(error))
+                if not failed:
+                    log.warning("metrics cannot be written now", error=str(error))
+                failed = True
 
     try:
         with beside("metrics", show):
