@@ -142,6 +142,9 @@ class _NoLetters:
     def count(self) -> int:
         return 0
 
+    def waiting(self) -> int:
+        return 0
+
     def close(self) -> None:
         pass
 

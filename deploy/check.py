@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.prometheus.promtool import promtool, questions
+
 Command = Sequence[str | Path]
 
 DEPLOY: Final = Path(__file__).parent
@@ -32,6 +34,11 @@ def checks(tools: Path, folder: Path) -> dict[str, list[Command]]:
         "compose.yaml": [[tools / "docker-compose", *compose, "config", "--quiet"]],
         "kubernetes": [[tools / "kubernetes-validate", "--strict", "--quiet", path] for path in manifests],
     }
+    if shutil.which("apt-get"):
+        program = promtool()
+        found["prometheus"] = [[program, *question] for question in questions(folder)]
+    else:
+        print("prometheus: not checked, for promtool comes from Debian's package")
     if shutil.which("systemd-analyze"):
         units = checkable_units(folder)
         security = ("systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}")

@@ -185,6 +185,14 @@ class LedgerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`postgresql+psycopg://user:password@host/database`; empty for SQLite files in the data folder."""
 
 
+class TelemetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics of roles that answer no HTTP: stream, loader, archiver, reconciler."""
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0
+    """0 for none: then an API server on the same data folder shows them."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration, a struct per role."""
 
@@ -197,6 +205,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     serve: ServeConfig = ServeConfig()
     olap: OlapConfig = OlapConfig()
     ledger: LedgerConfig = LedgerConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
 
 
 class LoadedConfig(msgspec.Struct, frozen=True):

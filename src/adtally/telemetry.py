@@ -18,7 +18,8 @@ def configure_logging(role: str) -> None:
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            # Not by context variables: threads, and what they call in the loop, would not have them.
+            lambda _, __, line: {**line, "role": role},
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -28,7 +29,6 @@ def configure_logging(role: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(role=role)
 
 
 log: Final[Logger] = structlog.get_logger()

@@ -88,6 +88,7 @@ def test_a_replayed_letter_stays_and_says_so(letters: DeadLetters) -> None:
     letters.mark_replayed(P, Position("1"), 77)
     letters.put([letter(P, "1")])
     assert [each.replayed_ms for each in letters.list(9)] == [77, None]
+    assert (letters.count(), letters.waiting()) == (2, 1)
 
 
 def test_a_file_from_before_replays_is_migrated(tmp_path: Path) -> None:

@@ -94,6 +94,9 @@ class MemoryDeadLetters:
     def count(self) -> int:
         return len(self.letters)
 
+    def waiting(self) -> int:
+        return sum(letter.replayed_ms is None for letter in self.letters.values())
+
     def close(self) -> None:
         pass
 

@@ -1,5 +1,6 @@
 """`adtally doctor`: looks at what adtally stands on, and says what to do."""
 
+import errno
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ from typing import Final, Literal
 import click
 import msgspec
 
+from adtally.cli.servers import refusal, servers_of
 from adtally.cli.tables import plural, print_table
 from adtally.cli.target import DEFAULT_DATA_DIR, ApiClient, config_file_of
 from adtally.clock import SYSTEM_CLOCK, Clock
@@ -55,7 +57,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="TOML file.  [default: DIR/config.toml]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(data_dir: Path, config_file: Path | None, as_json: bool) -> None:
-    """Check libraries, configuration, data folder, clock, ports and the running system.
+    """Check libraries, configuration, data folder, clock, ports, the running system, and the servers of a cluster.
 
     Exit code 1 if anything failed; warnings alone give 0.
     """
@@ -89,6 +91,16 @@ def examine(folder: DataFolder, config_file: Path | None, clock: Clock) -> Itera
     ):
         yield check_port(name, host, port, running)
     yield from check_running(running)
+    for setting, host, port in servers_of(config):
+        yield check_server(setting, host, port)
+
+
+def check_server(setting: str, host: str, port: int) -> Finding:
+    """Check that a server of a cluster takes connections from here; whether it works, its own tools tell."""
+    why = refusal(host, port)
+    if why is None:
+        return Finding(setting, "ok", f"{host}:{port} takes connections")
+    return Finding(setting, "fail", f"{host}:{port}: {why}", "start it, or mend the address or the network between")
 
 
 def check_python(found: tuple[int, int]) -> Finding:
@@ -166,7 +178,8 @@ def check_disk(place: Path, clock: Clock) -> Finding:
                 os.fsync(file.fileno())
                 times_ms.append((clock.monotonic_s() - begin_s) * 1000)
     except OSError as error:
-        return Finding("disk", "fail", f"cannot write to {place}: {error.strerror}", "mend its owner, rights or disk")
+        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend its owner, rights or disk"
+        return Finding("disk", "fail", f"cannot write to {place}: {error.strerror}", advice)
     median_ms = sorted(times_ms)[FSYNC_TRIES // 2]
     found = f"writable, an fsync takes {median_ms:.2f} ms"
     if median_ms > FSYNC_WARN_MS:

@@ -1,12 +1,14 @@
 """`adtally status`: every part's health, lag and position."""
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import click
 import msgspec
 
+from adtally.cli.doctor import FREE_BYTES_FAIL
 from adtally.cli.tables import plural, print_table
 from adtally.cli.target import ApiClient, Target, Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
@@ -64,7 +66,9 @@ def command(as_json: bool, **where: Unpack[Where]) -> None:
 def overview(target: Target, client: ApiClient) -> Overview:
     """Ask every part that can be reached."""
     run = target.folder.running() if target.click_url is not None else None
-    parts: list[Part] = [] if run is None else processes(run, SYSTEM_CLOCK.now_ms())
+    parts: list[Part] = []
+    if run is not None:
+        parts += [*processes(run, SYSTEM_CLOCK.now_ms()), disk(shutil.disk_usage(target.folder.root).free)]
     if target.click_url is not None:
         edges = ApiClient(target.click_url, None)
         with edges.http:
@@ -92,6 +96,14 @@ def processes(run: "RunInfo", now_ms: int) -> list[Part]:
             detail += ", crash loop: the log of `adtally up` says why"
         found.append(Part(name, _alive(pid) and not looping, detail))
     return found
+
+
+def disk(free_bytes: int) -> Part:
+    """Tell how much room the data folder has: without any no click can be kept."""
+    found = f"{free_bytes / 1024**3:,.1f} GiB free"
+    if free_bytes < FREE_BYTES_FAIL:
+        return Part("disk", False, f"{found}: make room, or clicks are not kept")
+    return Part("disk", True, found)
 
 
 def _alive(pid: int) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 DEFAULT_DATA_DIR = Path("adtally-data")
+SAID_MAX = 200
+"""Characters of an answer that is no problem's description."""
 RATE_LIMIT_WAITS_MAX = 30
 
 
@@ -106,7 +108,10 @@ def _problem_text(response: "httpx.Response") -> str:
         problem = msgspec.json.decode(response.content)
         return str(problem.get("detail") or problem["title"])
     except (msgspec.MsgspecError, KeyError, AttributeError):
-        return f"{response.request.method} {response.request.url} answered {response.status_code}"
+        answered = f"{response.request.method} {response.request.url} answered {response.status_code}"
+        said = response.text.strip()
+        plain = response.headers.get("Content-Type", "text/plain").startswith("text/plain")
+        return f"{answered}: {said}" if plain and 0 < len(said) <= SAID_MAX and "\n" not in said else answered
 
 
 def target_options(function: Decorated) -> Decorated:

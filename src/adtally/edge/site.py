@@ -230,7 +230,7 @@ class EdgeSite:
             if not self.crashed.done():
                 self.crashed.set_exception(defect)
             return
-        self.stats.append_s += took_s
+        self.stats.batch_seconds.observe(took_s)
         self.stats.count["batches_durable" if error is None else "batches_failed"] += 1
         if not self.commit.outstanding:
             self.closed.set_result(error)

@@ -7,7 +7,7 @@ can show the sum of all. It chooses the mode when it is imported: PROMETHEUS_MUL
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from adtally.event import VERDICTS
@@ -39,6 +39,8 @@ _COUNTERS: Final[dict[Count, tuple[str, str]]] = {
     "refresh_failures": ("adtally_edge_refresh_failures", "Failed looks for changed ads"),
 }
 
+BATCH_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
 
 class EdgeStats:
     """One worker's counts. Only whole numbers are touched between heartbeats; `spool` is asked at each."""
@@ -49,13 +51,15 @@ class EdgeStats:
         self.events: dict[str, int] = dict.fromkeys(VERDICTS, 0)
         self.unrecorded: dict[Unrecorded, int] = dict.fromkeys(get_args(Unrecorded), 0)
         self.refused: dict[Refused, int] = dict.fromkeys(get_args(Refused), 0)
-        self.append_s = 0.0
-        """Seconds spent in appends."""
         self._registry = CollectorRegistry()
         self._metrics = {name: Counter(*text, registry=self._registry) for name, text in _COUNTERS.items()}
-        self._append_seconds = Counter(
-            "adtally_edge_append_seconds", "Seconds that appends to the log took", registry=self._registry
+        self.batch_seconds = Histogram(
+            "adtally_edge_batch_seconds",
+            "Time of an append to the log, until what it holds is durable or the append has failed",
+            buckets=BATCH_BUCKETS_S,
+            registry=self._registry,
         )
+        """Is told of each batch: that costs some microseconds, beside an fsync."""
         self._labelled = [
             (self.events, self._counter("events", "Events by verdict", "verdict", tuple(VERDICTS))),
             (
@@ -82,7 +86,6 @@ class EdgeStats:
         for counts, children in self._labelled:
             for label, child in children.items():
                 self._show(child, counts[label])  # type: ignore[index]  # the labels are the counts' own keys
-        self._show(self._append_seconds, self.append_s)
         self._connections.set(connections)
         self._pending.set(pending)
         self._ready.set(ready)

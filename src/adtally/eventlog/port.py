@@ -190,6 +190,10 @@ class DeadLetters(Protocol):
         """Give the number of letters that are kept, replayed ones too."""
         ...
 
+    def waiting(self) -> int:
+        """Give the number of letters that were never replayed. Raises LogError."""
+        ...
+
     def close(self) -> None:
         """Let go of what is held open."""
         ...

@@ -44,6 +44,10 @@ class LetterDesk:
         """Give letters by place; see DeadLetters."""
         return self._letters.list(limit, after)
 
+    def waiting(self) -> int:
+        """Give how many were never replayed. Raises LogError."""
+        return self._letters.waiting()
+
     def get(self, partition: Partition, position: Position) -> DeadLetter:
         """Give one letter. Raises NotFoundError and LogError."""
         return self._letters.get(partition, position)

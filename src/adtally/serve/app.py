@@ -40,7 +40,7 @@ def build_app(services: Services) -> Starlette:
     `state.end_streams` ends the answers that do not end by themselves: to be called when the server begins to stop.
     """
     watch = LedgerWatch(services.ledger)
-    meter = Meter(services.clock, services.progress, watch, services.ledger)
+    meter = Meter(services, watch)
     dispatcher = Dispatcher(services, watch, meter)
 
     @asynccontextmanager

@@ -1,29 +1,37 @@
 """Counts of the API itself, for Prometheus."""
 
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from adtally.clock import Clock
-from adtally.errors import StoreUnavailableError
-from adtally.ledger.port import HourState, Ledger
+from adtally.serve.ledger_meter import LedgerCollector, LetterCollector, PassCollector
 from adtally.serve.progress import Progress
-from adtally.serve.standing import LedgerWatch, Standing
+from adtally.serve.services import Services
+from adtally.serve.standing import LedgerWatch
 
-STREAM_GAUGES: Final = {
-    "adtally_stream_dedup_entries": ("dedup_entries", "Clicks that are remembered to find duplicates of"),
-    "adtally_stream_open_cells": ("open_cells", "Cells of minutes that can still grow"),
-    "adtally_stream_events": ("events", "Events processed since the stream's start, replayed ones included"),
-    "adtally_stream_duplicates": ("duplicates", "Duplicates since the stream's start"),
-    "adtally_stream_late": ("late", "Late events since the stream's start, left to the recount"),
-    "adtally_stream_repeats": (
-        "repeats",
-        "Events since the stream's start that the log held already, not counted again",
-    ),
-    "adtally_stream_dead_letters": ("dead_letters", "Pieces of the log that could not be parsed"),
+STREAM_COUNTERS: Final = {
+    "events": "Events processed, replayed ones included",
+    "duplicates": "Duplicates",
+    "late": "Late events, left to the recount",
+    "repeats": "Events that the log held already, not counted again",
+    "dead_letters": "Pieces of the log that could not be parsed",
 }
-"""What the stream says of itself: metric, field of StreamReport, meaning."""
+"""Of StreamReport, since the stream's start: field, meaning."""
+STREAM_GAUGES: Final = {
+    "dedup_entries": "Clicks that are remembered to find duplicates of",
+    "open_cells": "Cells of minutes that can still grow",
+}
 
 CacheOutcome = Literal["hit", "miss", "uncached", "flight", "error"]
 
@@ -33,9 +41,21 @@ LATENCY_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 class Meter:
     """One application's counts, in a registry of its own."""
 
-    def __init__(self, clock: Clock, progress: Progress, watch: LedgerWatch, ledger: Ledger) -> None:
+    def __init__(self, services: Services, watch: LedgerWatch) -> None:
+        self._more: Final = services.more_metrics
+        # The start of each counter would be as many series again.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has no types here
         self._registry = CollectorRegistry()
-        self._ledger = _LedgerGauges(self._registry, clock, watch, ledger)
+        ProcessCollector(registry=self._registry)
+        clock, ledger = services.clock, services.ledger
+        for collector in (
+            LedgerCollector(clock, watch, ledger, services.reconcile.settle_ms),
+            PassCollector(clock, services.reconciling),
+            LetterCollector(services.letters),
+            _StreamCollector(clock, services.progress),
+            _ReadyCollector(services.ready),
+        ):
+            self._registry.register(collector)
         self._requests = Counter(
             "adtally_serve_requests", "Answered requests", ["route", "status"], registry=self._registry
         )
@@ -58,20 +78,6 @@ class Meter:
         self._bound_requests: dict[tuple[str, int], Counter] = {}
         self._bound_seconds: dict[str, Histogram] = {}
 
-        def lag_s() -> float:
-            as_of_ms = progress.as_of_ms
-            return float("nan") if as_of_ms is None else max(0, clock.now_ms() - as_of_ms) / 1000
-
-        Gauge(
-            "adtally_serve_lag_seconds",
-            "From as_of, before which everything is counted, to now; NaN before the stream's first report",
-            registry=self._registry,
-        ).set_function(lag_s)
-        for name, (field, meaning) in STREAM_GAUGES.items():
-            Gauge(name, f"{meaning}; NaN before its first report", registry=self._registry).set_function(
-                partial(_reported, progress, field)
-            )
-
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is its address with the parameters' names."""
         requests = self._bound_requests.get((route, status))
@@ -88,64 +94,42 @@ class Meter:
         self._cache[outcome].inc()
 
     def exposition(self) -> bytes:
-        """Give all numbers in Prometheus' text format. Asks the ledger, so it may block."""
-        self._ledger.refresh()
-        return generate_latest(self._registry)
+        """Give all numbers in Prometheus' text format. Asks the stores, so it may block."""
+        return generate_latest(self._registry) + self._more()
 
 
-def _reported(progress: Progress, field: str) -> float:
-    return float("nan") if progress.report is None else float(getattr(progress.report, field))
+class _StreamCollector(Collector):
+    """What the stream says of itself. Counters are absent before its first report, for NaN would spoil their rates."""
 
-
-class _LedgerGauges:
-    """What the ledger says of all hours; NaN while it does not answer."""
-
-    def __init__(self, registry: CollectorRegistry, clock: Clock, watch: LedgerWatch, ledger: Ledger) -> None:
+    def __init__(self, clock: Clock, progress: Progress) -> None:
         self._clock = clock
-        self._ledger = ledger
-        self._watch = watch
-        hours = Gauge("adtally_ledger_hours", "Hours by the state of their newest line", ["state"], registry=registry)
-        self._hours: dict[HourState, Gauge] = {state: hours.labels(state) for state in get_args(HourState)}
-        self._missing = Gauge(
-            "adtally_ledger_missing", "Numbers that edges gave and that are not in the lake", registry=registry
-        )
-        self._difference = Gauge(
-            "adtally_ledger_difference", "Sum of what the newest lines of all hours corrected", registry=registry
-        )
-        self._final_age_s = Gauge(
-            "adtally_ledger_final_age_seconds",
-            "From final_through, before which everything is final, to now; NaN before the first line",
-            registry=registry,
-        )
+        self._progress = progress
 
-        self._archiver_lag_s = Gauge(
-            "adtally_archiver_lag_seconds",
-            "From the time before which everything appended to a partition is in the lake, to now",
-            ["partition"],
-            registry=registry,
+    def collect(self) -> Iterator[Metric]:
+        """Give all numbers."""
+        as_of_ms, report = self._progress.as_of_ms, self._progress.report
+        yield GaugeMetricFamily(
+            "adtally_serve_lag_seconds",
+            "From as_of, before which everything is counted, to now; NaN before the stream's first report",
+            value=float("nan") if as_of_ms is None else max(0, self._clock.now_ms() - as_of_ms) / 1000,
         )
+        for family, fields, when in (
+            (CounterMetricFamily, STREAM_COUNTERS, "since the stream's start"),
+            (GaugeMetricFamily, STREAM_GAUGES, "now"),
+        ):
+            for field, meaning in fields.items():
+                value = None if report is None else float(getattr(report, field))
+                yield family(f"adtally_stream_{field}", f"{meaning}, {when}", value=value)
 
-    def refresh(self) -> None:
-        """Take the ledger's numbers."""
-        self._refresh_archiver()
-        try:
-            standing: Standing | None = self._watch.look()
-        except StoreUnavailableError:
-            standing = None
-        for state, gauge in self._hours.items():
-            gauge.set(float("nan") if standing is None else standing.hours.get(state, 0))
-        self._missing.set(float("nan") if standing is None else standing.missing)
-        self._difference.set(float("nan") if standing is None else standing.difference)
-        through_ms = None if standing is None else standing.finality.final_through_ms
-        age_s = float("nan") if through_ms is None else max(0, self._clock.now_ms() - through_ms) / 1000
-        self._final_age_s.set(age_s)
 
-    def _refresh_archiver(self) -> None:
-        self._archiver_lag_s.clear()
-        try:
-            notes = self._ledger.archive()
-        except StoreUnavailableError:
-            return
-        for note in notes:
-            lag_s = max(0, self._clock.now_ms() - note.passed_ms) / 1000
-            self._archiver_lag_s.labels(note.partition).set(lag_s)
+class _ReadyCollector(Collector):
+    """Whether `/-/readyz` would say yes. May block."""
+
+    def __init__(self, ready: Callable[[], list[str]]) -> None:
+        self._ready = ready
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauge."""
+        yield GaugeMetricFamily(
+            "adtally_serve_ready", "1 if all stores of this API server answer", value=float(not self._ready())
+        )

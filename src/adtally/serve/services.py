@@ -37,5 +37,7 @@ class Services(msgspec.Struct, frozen=True):
     """Where sign-in sessions are kept; None for this process's memory."""
     link: LinkSpec | None = None
     """What opens a session once, without a key; None for nothing."""
+    more_metrics: Callable[[], bytes] = bytes
+    """Gives what else is to be shown at `/-/metrics`, in Prometheus' text format. May block."""
     click_url: str | None = None
     """Where the edges answer, for the page's example of a click."""

@@ -15,11 +15,13 @@ from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import HOUR_MS
 from adtally.wiring.logs import janitor, open_reader
+from adtally.wiring.seen import Seen, metrics_shown
 from adtally.wiring.stores import open_dead_letters, open_lake, open_ledger, open_ledger_database, open_store
 from adtally.wiring.threads import beside
 
 if TYPE_CHECKING:
     from adtally.lake.archiver import Archiver
+    from adtally.stream.port import StreamReport
 
 BEAT_S: Final = 1.0
 DRAIN_S_MAX: Final = 5.0
@@ -33,6 +35,10 @@ class _Stepping(Protocol):
 
     def step(self, now_ms: int) -> int:
         """Do what can be done now; give the number of events. Raises LogError."""
+        ...
+
+    def report(self, now_ms: int) -> "StreamReport":
+        """Give how far it has come."""
         ...
 
     @property
@@ -62,12 +68,18 @@ def run_counter_role(
     reader = open_reader(folder, config, "stream", lambda partition: not is_import(partition))
     pump = ThreadPump(HttpLiveSink(live_url, token))
     stream = Stream(reader, open_dead_letters(folder, config), pump, config.stream)
-    with janitor(folder, config), _archiving(folder, config) if archive else contextlib.nullcontext():
+    seen = Seen("stream")
+    with (
+        janitor(folder, config),
+        _archiving(folder, config, seen) if archive else contextlib.nullcontext(),
+        metrics_shown(folder, config, "counter" if archive else "stream", seen),
+    ):
         on_ready()
         try:
-            _count_until(stream, config, stop, on_beat)
+            _count_until(stream, config, stop, on_beat, seen)
         except PositionGoneError as error:
             # The archiver goes on: what is in the lake will be counted.
+            seen.stopped.add("stream")
             log.error("THE STREAM HAS STOPPED: nothing is counted live any more", error=str(error))
             while not stop.wait(BEAT_S):
                 on_beat()
@@ -89,7 +101,8 @@ def run_stream_role(
     if config.stream.engine == "flink":
         from adtally.stream.flink.role import run_flink_watch
 
-        run_flink_watch(config, stop, on_ready, on_beat)
+        with metrics_shown(folder, config, "stream", Seen()):
+            run_flink_watch(config, stop, on_ready, on_beat)
         return
     from adtally.ledger.board import SqlReportBoard
     from adtally.stream.delivery import ThreadPump, WriterSink
@@ -105,8 +118,10 @@ def run_stream_role(
     open_since_ms = 0 if bounds is None else bounds[1] + HOUR_MS
     ledger.close()
     stream = PartitionedStream(reader, open_dead_letters(folder, config), pump, config.stream, open_since_ms)
-    on_ready()
-    _count_until(stream, config, stop, on_beat)
+    seen = Seen("stream")
+    with metrics_shown(folder, config, "stream", seen):
+        on_ready()
+        _count_until(stream, config, stop, on_beat, seen)
     pump.close()
     reader.close()
     store.close()
@@ -129,14 +144,18 @@ def run_loader_role(
     database = open_ledger_database(config)
     board, store = SqlReportBoard(database), open_store(folder, config)
 
+    seen = Seen("loader")
+
     def note(report: StreamReport) -> None:
+        seen.as_of_ms["loader"] = report.as_of_ms
         try:
             board.note(report)
         except StoreUnavailableError as error:
             log.warning("how far the loader has come could not be noted", error=str(error))
 
     controls = open_reader(folder, config, "loader", lambda partition: partition == CONTROLS)
-    run_flink_loader(config, store, controls, note, stop, on_ready, on_beat)
+    with metrics_shown(folder, config, "loader", seen):
+        run_flink_loader(config, store, controls, note, stop, on_ready, on_beat)
     controls.close()
     store.close()
     database.close()
@@ -144,19 +163,21 @@ def run_loader_role(
 
 def run_archiver_role(folder: DataFolder, config: Config, stop: threading.Event, on_ready: Callable[[], None]) -> None:
     """Run the archiver alone until `stop` is set. Raises PositionGoneError."""
-    archiver = _archiver(folder, config)
-    on_ready()
-    _archive_until(archiver, stop)
+    archiver, seen = _archiver(folder, config), Seen()
+    with metrics_shown(folder, config, "archiver", seen):
+        on_ready()
+        _archive_until(archiver, stop, seen)
 
 
-def _archiving(folder: DataFolder, config: Config) -> contextlib.AbstractContextManager[None]:
+def _archiving(folder: DataFolder, config: Config, seen: Seen) -> contextlib.AbstractContextManager[None]:
     """Archive in a thread; at the end what was read is made durable."""
     archiver = _archiver(folder, config)
 
     def archive(ended: threading.Event) -> None:
         try:
-            _archive_until(archiver, ended)
+            _archive_until(archiver, ended, seen)
         except PositionGoneError as error:
+            seen.stopped.add("archiver")
             # The stream goes on. Hours stay provisional until a person has decided.
             log.error("THE ARCHIVER HAS STOPPED: no hour becomes final any more", error=str(error))
 
@@ -186,7 +207,8 @@ def archived_here(partition: Partition, numbers: tuple[int, ...]) -> bool:
     return not numbers or (0 if number is None else number) in numbers
 
 
-def _archive_until(archiver: "Archiver", ended: threading.Event) -> None:
+def _archive_until(archiver: "Archiver", ended: threading.Event, seen: Seen) -> None:
+    seen_s = float("-inf")
     while not ended.is_set():
         try:
             events = archiver.step(SYSTEM_CLOCK.now_ms())
@@ -195,12 +217,17 @@ def _archive_until(archiver: "Archiver", ended: threading.Event) -> None:
         except LogError as error:
             log.error("the log cannot be read now", error=str(error))
             events = 0
+        if SYSTEM_CLOCK.monotonic_s() - seen_s >= BEAT_S:
+            seen_s = SYSTEM_CLOCK.monotonic_s()
+            seen.archiver = archiver.report()
         if events < ARCHIVE_BEHIND_EVENTS:
             ended.wait(ARCHIVE_POLL_S)
     archiver.close(SYSTEM_CLOCK.now_ms())
 
 
-def _count_until(stream: _Stepping, config: Config, stop: threading.Event, on_beat: Callable[[], None]) -> None:
+def _count_until(
+    stream: _Stepping, config: Config, stop: threading.Event, on_beat: Callable[[], None], seen: Seen
+) -> None:
     """Advance a stream until `stop` is set, and then until all that the log holds is delivered, but not for ever."""
     # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
     gc.freeze()
@@ -212,6 +239,7 @@ def _count_until(stream: _Stepping, config: Config, stop: threading.Event, on_be
         now_s = SYSTEM_CLOCK.monotonic_s()
         if now_s - beaten_s >= BEAT_S:
             beaten_s = now_s
+            seen.as_of_ms["stream"] = stream.report(SYSTEM_CLOCK.now_ms()).as_of_ms
             on_beat()
         if stop.is_set():
             give_up_s = min(give_up_s, now_s + DRAIN_S_MAX)

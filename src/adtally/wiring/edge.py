@@ -37,14 +37,21 @@ async def run_edge_role(
 ) -> None:
     """Run one edge worker on a listening socket until `stop` is set."""
     set_for_children("PROMETHEUS_MULTIPROC_DIR", str(folder.run / "metrics"))
+    from adtally.edge.host import EdgeHost
     from adtally.edge.worker import run_edge
     from adtally.registry.replica import SqliteAdReplica
 
     edge_id = new_edge_id()
+    host = EdgeHost(folder.root, folder.run / "metrics", SYSTEM_CLOCK.now_ms())
+
+    def beat() -> None:
+        host.publish()
+        on_beat()
+
     with ads_file(folder, config) as file, _open_log(folder, config, index, edge_id) as (writer, spool):
         replica = SqliteAdReplica(file)
         gc.freeze()
-        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, on_beat, spool)
+        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, beat, spool)
 
 
 @contextlib.contextmanager

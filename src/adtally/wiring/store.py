@@ -19,6 +19,7 @@ from adtally.ledger.port import Rules
 from adtally.telemetry import log
 from adtally.utc import FOREVER_MS
 from adtally.wiring.logs import open_letters
+from adtally.wiring.seen import Seen, metrics_shown
 from adtally.wiring.stores import (
     open_cache,
     open_lake,
@@ -130,15 +131,16 @@ def run_reconciler_role(
         return progress.as_of_ms or 0
 
     parts = _parts(folder, config, store, ledger, open_recounter(config), counted_ms)
-    on_ready()
-    while not stop.is_set():
-        with contextlib.suppress(StoreUnavailableError), database.hold("reconciler") as held:
-            if held():
-                log.info("this reconciler is the one that works")
-                with reconciling(parts, config, SqlRequests(database), held) as ended:
-                    while not stop.wait(RECONCILE_POLL_S) and not ended.is_set():
-                        pass
-        stop.wait(LEDGER_WAIT_S)
+    with metrics_shown(folder, config, "reconciler", Seen()):
+        on_ready()
+        while not stop.is_set():
+            with contextlib.suppress(StoreUnavailableError), database.hold("reconciler") as held:
+                if held():
+                    log.info("this reconciler is the one that works")
+                    with reconciling(parts, config, SqlRequests(database), held) as ended:
+                        while not stop.wait(RECONCILE_POLL_S) and not ended.is_set():
+                            pass
+            stop.wait(LEDGER_WAIT_S)
     ledger.close()
     store.close()
     database.close()
@@ -155,6 +157,7 @@ def _services(
 ) -> "Services":
     from adtally.reconcile.requests import Desk
     from adtally.serve.services import Services
+    from adtally.wiring.meters import more_metrics
 
     registry = open_registry(folder, config)
     ledger = open_ledger(folder, config)
@@ -173,6 +176,7 @@ def _services(
         sessions=open_sessions(config),
         click_url=config.serve.click_url or click_url,
         link=link,
+        more_metrics=more_metrics(folder),
     )
 
 

@@ -242,9 +242,9 @@ def test_status_and_the_counts_tell_how_the_hours_are(served: Served) -> None:
         "damaged": 1,
         "missing": 2,
     }
-    assert gauge(served, 'adtally_ledger_hours{state="final"}') == 1
-    assert gauge(served, 'adtally_ledger_hours{state="damaged"}') == 1
-    assert gauge(served, 'adtally_ledger_hours{state="open"}') == 0
+    assert gauge(served, 'adtally_ledger_states{state="final"}') == 1
+    assert gauge(served, 'adtally_ledger_states{state="damaged"}') == 1
+    assert gauge(served, 'adtally_ledger_states{state="open"}') == 0
     assert gauge(served, "adtally_ledger_missing") == 2
     assert gauge(served, "adtally_ledger_difference") == 4
     assert gauge(served, "adtally_ledger_final_age_seconds") == 2 * HOUR_MS / 1000 + 30

@@ -98,6 +98,12 @@ class SqlDeadLetters:
         with self._transaction("read") as connection:
             return int(connection.execute(select(func.count()).select_from(dead_letter)).scalar_one())
 
+    def waiting(self) -> int:
+        """Give how many were never replayed. Raises LogError."""
+        unreplayed = select(func.count()).select_from(dead_letter).where(dead_letter.c.replayed_ms.is_(None))
+        with self._transaction("read") as connection:
+            return int(connection.execute(unreplayed).scalar_one())
+
     def close(self) -> None:
         """Close all connections."""
         self._database.close()

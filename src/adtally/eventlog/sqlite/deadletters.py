@@ -79,6 +79,12 @@ class SqliteDeadLetters:
             number: int = connection.execute("SELECT count(*) FROM dead_letter").get
         return number
 
+    def waiting(self) -> int:
+        """Give how many were never replayed. Raises LogError."""
+        with self._transaction("read") as connection:
+            number: int = connection.execute("SELECT count(*) FROM dead_letter WHERE replayed_ms IS NULL").get
+        return number
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -1,0 +1,1 @@
+"""What Prometheus is given, and its own tool to check it."""
