@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import click
 
-from bench import clickhouse, edge, end_to_end, engine, load, metrics, partitions, recount, visible
+from bench import clickhouse, edge, end_to_end, engine, flink, load, metrics, partitions, recount, visible
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -18,6 +18,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "metrics": metrics.measure,
     "clickhouse": clickhouse.measure,
     "partitions": partitions.measure,
+    "flink": flink.measure,
 }
 
 

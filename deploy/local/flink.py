@@ -129,16 +129,16 @@ class FlinkTaskManager(FlinkProcess):
     """Runs the parts of jobs, in as many slots as it has."""
 
     MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    HEAP_MB = TASK_HEAP_MB + 128
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], heap_mb: int = TASK_HEAP_MB) -> None:
+        self.HEAP_MB = heap_mb + 128
         super().__init__(
             folder,
             {
                 **settings,
                 "taskmanager.resource-id": folder.name,
                 "taskmanager.cpu.cores": "1",
-                "taskmanager.memory.task.heap.size": f"{TASK_HEAP_MB}m",
+                "taskmanager.memory.task.heap.size": f"{heap_mb}m",
                 "taskmanager.memory.task.off-heap.size": "64m",
                 "taskmanager.memory.framework.heap.size": "128m",
                 "taskmanager.memory.framework.off-heap.size": "64m",
@@ -175,12 +175,13 @@ class FlinkGateway(FlinkProcess):
 class Flink(Server):
     """A session cluster of one job manager, one task manager and one SQL gateway; `settings` are added to Flink's own.
 
-    `add_task_manager` gives one more, with as many slots. An S3 store is told by `s3.endpoint`, `s3.access-key`,
-    `s3.secret-key` and `s3.path.style.access`.
+    `heap_mb` is what a task manager has for jobs; `add_task_manager` gives one more, with as many slots. An S3 store is
+    told by `s3.endpoint`, `s3.access-key`, `s3.secret-key` and `s3.path.style.access`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, heap_mb: int = TASK_HEAP_MB) -> None:
         super().__init__(folder)
+        self._heap_mb = heap_mb
         self.rest_port = free_port()
         self.gateway_port = free_port()
         self._settings = {
@@ -231,7 +232,7 @@ class Flink(Server):
     def add_task_manager(self) -> FlinkTaskManager:
         """Give one more task manager, which is to be started."""
         name = f"taskmanager{len(self.task_managers) + 1}"
-        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings))
+        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings, self._heap_mb))
         return self.task_managers[-1]
 
     @classmethod
