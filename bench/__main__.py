@@ -21,18 +21,6 @@ from bench import (
     spark,
     visible,
 )
-    clickhouse,
-    edge,
-    end_to_end,
-    engine,
-    flink,
-    flink_restart,
-    load,
-    metrics,
-    partitions,
-    recount,
-    visible,
-)
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-from deploy.local.flink import Flink
+from deploy.local.flink import MANAGED_MB, Flink
 from deploy.local.kafka import Kafka1
 from deploy.local.s3 import S3
 
@@ -57,7 +57,7 @@ class Servers(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def servers(heap_mb: int = HEAP_MB) -> Iterator[Servers]:
+def servers(managed_mb: int = MANAGED_MB) -> Iterator[Servers]:
     """Start a broker, a Flink with one task manager and an S3 for its checkpoints; they end with it."""
     with tempfile.TemporaryDirectory(prefix="adtally-bench-") as name:
         s3, kafka = S3(Path(name) / "s3"), Kafka1(Path(name) / "kafka")
@@ -67,7 +67,7 @@ def servers(heap_mb: int = HEAP_MB) -> Iterator[Servers]:
             "s3.secret-key": s3.secret_key,
             "s3.path.style.access": "true",
         }
-        every = (s3, kafka, Flink(Path(name) / "flink", settings, heap_mb))
+        every = (s3, kafka, Flink(Path(name) / "flink", settings, heap_mb=HEAP_MB, managed_mb=managed_mb))
         try:
             for server in every:
                 server.launch()

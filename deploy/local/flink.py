@@ -130,7 +130,7 @@ class FlinkTaskManager(FlinkProcess):
 
     MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], heap_mb: int = TASK_HEAP_MB) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], heap_mb: int, managed_mb: int) -> None:
         self.HEAP_MB = heap_mb + 128
         super().__init__(
             folder,
@@ -142,7 +142,7 @@ class FlinkTaskManager(FlinkProcess):
                 "taskmanager.memory.task.off-heap.size": "64m",
                 "taskmanager.memory.framework.heap.size": "128m",
                 "taskmanager.memory.framework.off-heap.size": "64m",
-                "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
+                "taskmanager.memory.managed.size": f"{managed_mb}m",
                 "taskmanager.memory.network.min": "64m",
                 "taskmanager.memory.network.max": "64m",
                 "taskmanager.memory.jvm-metaspace.size": "256m",
@@ -175,13 +175,21 @@ class FlinkGateway(FlinkProcess):
 class Flink(Server):
     """A session cluster of one job manager, one task manager and one SQL gateway; `settings` are added to Flink's own.
 
-    `heap_mb` is what a task manager has for jobs; `add_task_manager` gives one more, with as many slots. An S3 store is
-    told by `s3.endpoint`, `s3.access-key`, `s3.secret-key` and `s3.path.style.access`.
+    Of a task manager, `heap_mb` is what jobs have of Java's heap, and `managed_mb` what RocksDB takes.
+    `add_task_manager` gives one more, with as many slots. An S3 store is told by `s3.endpoint`, `s3.access-key`,
+    `s3.secret-key` and `s3.path.style.access`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, heap_mb: int = TASK_HEAP_MB) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        heap_mb: int = TASK_HEAP_MB,
+        managed_mb: int = MANAGED_MB,
+    ) -> None:
         super().__init__(folder)
-        self._heap_mb = heap_mb
+        self._heap_mb, self._managed_mb = heap_mb, managed_mb
         self.rest_port = free_port()
         self.gateway_port = free_port()
         self._settings = {
@@ -232,7 +240,7 @@ class Flink(Server):
     def add_task_manager(self) -> FlinkTaskManager:
         """Give one more task manager, which is to be started."""
         name = f"taskmanager{len(self.task_managers) + 1}"
-        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings, self._heap_mb))
+        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings, self._heap_mb, self._managed_mb))
         return self.task_managers[-1]
 
     @classmethod
