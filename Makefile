@@ -8,7 +8,7 @@ PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
 .PHONY: setup setup-cluster cluster cluster-down test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
-  chaos keep-folder check check-deploy bench clean lock format
+  chaos soak keep-folder check check-deploy bench clean lock format
 
 setup: .venv/.ready
 
@@ -118,6 +118,10 @@ keep-folder: setup
 chaos: setup web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
 	$(PYTEST) tests/simulation --simulations 1000 $(CHAOS_FLAGS)
+
+# Half an hour of clicks, kills and pauses; SOAK_FLAGS="--soak-minutes 2 --soak-rate 1000" for a short one.
+soak: setup web
+	$(PYTEST) -s tests/soak --soak-minutes 30 $(SOAK_FLAGS)
 
 demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)

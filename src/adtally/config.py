@@ -40,11 +40,15 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     """0 means one for each two processors."""
     connections_max: Positive = 20_000
-    """Of one worker; more are refused at accept."""
+    """Of one worker; more wait in the kernel until there is room."""
+    overload: Literal["redirect", "refuse"] = "redirect"
+    """Where the log takes less than comes: `redirect` sends people on at once with `X-Click-Recorded: false`, `refuse`
+    takes no new connection, so that a balancer can ask another edge."""
     append_timeout_ms: Positive = 1_000
     """How long a click waits for the log before its 302 leaves with `X-Click-Recorded: false`."""
     pending_events_max: Positive = 50_000
-    """Events that wait for the log; above this, clicks leave at once with `X-Click-Recorded: false`."""
+    """Events that wait for the log; above this, or above what the log takes in 0.6 of `append_timeout_ms`, clicks leave
+    at once with `X-Click-Recorded: false`."""
     batch_events_max: Positive = 4_096
     head_timeout_s: Positive = 5
     idle_timeout_s: Positive = 75

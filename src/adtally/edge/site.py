@@ -67,6 +67,7 @@ class EdgeSite:
         """Set while there are no connections."""
         self.deserted.set()
         self.stopping = False
+        self.on_full: Callable[[], None] = lambda: None
         self.crashed: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         """Gets the exception of a writer that failed otherwise than its port says."""
         self._config: Final = config
@@ -100,14 +101,24 @@ class EdgeSite:
         self._was_ready = True
 
     def connected(self, connection: Connection, host: str) -> Client | None:
-        """Take note of a new connection; None if there are too many."""
-        if self.stopping or len(self.connections) >= self._config.connections_max:
+        """Take note of a new connection; None for the few that come before `on_full` has shut the gate."""
+        if self.stopping or self.full():
             self.stats.count["connections_refused"] += 1
             return None
         self.stats.count["connections_accepted"] += 1
         self.connections.add(connection)
         self.deserted.clear()
+        if self.full():
+            self.on_full()
         return self._clients.peer(host)
+
+    def full(self) -> bool:
+        """Whether there are as many connections as may be."""
+        return len(self.connections) >= self._config.connections_max
+
+    def crowded(self) -> bool:
+        """Whether new connections are better left to the kernel, or to another edge."""
+        return self.stopping or self.full() or (self._config.overload == "refuse" and self.commit.behind)
 
     def disconnected(self, connection: Connection) -> None:
         """Take note of the end of a connection that was taken."""
@@ -218,8 +229,7 @@ class EdgeSite:
             self.drained.set()
 
     def _submit(self, now_s: float) -> None:
-        batch = None if self._closing else self.commit.take_batch(now_s)
-        if batch is not None:
+        if not self._closing and (batch := self.commit.take_batch(now_s)) is not None:
             self.drained.clear()
             self._thread.submit(batch)
 
@@ -236,7 +246,7 @@ class EdgeSite:
             self.closed.set_result(error)
             return
         now_s = self.clock.monotonic_s()
-        outcome = self.commit.finished(error, now_s)
+        outcome = self.commit.finished(error, now_s, took_s)
         if error is not None:
             log.error("the event log could not keep a batch", error=str(error), clicks=len(outcome.waiters))
         if self.commit.pending >= self._config.batch_events_max:

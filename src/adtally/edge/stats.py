@@ -31,7 +31,7 @@ Refused = Literal[
 _COUNTERS: Final[dict[Count, tuple[str, str]]] = {
     "recorded": ("adtally_edge_recorded", "Redirects whose click is durable in the log"),
     "connections_accepted": ("adtally_edge_connections_accepted", "Connections that were accepted"),
-    "connections_refused": ("adtally_edge_connections_refused", "Connections closed at once, above connections_max"),
+    "connections_refused": ("adtally_edge_connections_refused", "Connections closed at once, before the gate was shut"),
     "batches_durable": ("adtally_edge_batches_durable", "Appends that the log kept"),
     "batches_failed": ("adtally_edge_batches_failed", "Appends that the log could not keep"),
     "clock_jumps": ("adtally_edge_clock_jumps", "Times the clock went back by more than a second: see to the clock"),
