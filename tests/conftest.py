@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 from deploy.local.clickhouse import ClickHouse, cluster
+from hypothesis import settings
 
 from support.servers import Servers
+
+# The machines are shared: how long an example takes says nothing.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
