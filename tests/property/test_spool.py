@@ -87,7 +87,7 @@ def happen(world: World, rnd: random.Random) -> None:
     writes = rnd.randrange(12) if rnd.random() < 0.04 else None
     reaches = rnd.randrange(1, 3) if rnd.random() < 0.04 else -1
     world.clock.advance(rnd.choice([0, 1, 30, 300, 2_000]))
-    match rnd.choices(range(9), [30, 10, 25, 25, 12, 4, 1, 1, 1])[0]:
+    match rnd.choices(range(9), [30, 14, 25, 25, 12, 4, 3, 1, 1])[0]:
         case 0:
             clicks = rnd.randrange(1, 6)
             world.do(index, lambda edge: edge.click(clicks), f"{clicks} clicks", None, -1)
