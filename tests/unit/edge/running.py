@@ -200,10 +200,12 @@ class RawClient:
 class RunningEdge:
     """run_edge in a thread of its own, on port 0."""
 
-    def __init__(self, config: EdgeConfig | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, config: EdgeConfig | None = None, clock: Clock = SYSTEM_CLOCK, writer: MemoryWriter | None = None
+    ) -> None:
         self.config = config or EdgeConfig(heartbeat_ms=20, event_header=True)
         self.clock = clock
-        self.writer = MemoryWriter()
+        self.writer = writer or MemoryWriter()
         self.replica = DictReplica()
         self.beats = 0
         self.error: BaseException | None = None
