@@ -51,7 +51,8 @@ class MemoryWriter:
         self._write(record)
 
     def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
-        raise NotImplementedError("edges append one or the other")
+        self._write(list(events))
+        self.records += records
 
     def close(self, closing: Control | None, now_ms: int) -> None:
         if closing is not None:
@@ -200,12 +201,10 @@ class RawClient:
 class RunningEdge:
     """run_edge in a thread of its own, on port 0."""
 
-    def __init__(
-        self, config: EdgeConfig | None = None, clock: Clock = SYSTEM_CLOCK, writer: MemoryWriter | None = None
-    ) -> None:
+    def __init__(self, config: EdgeConfig | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self.config = config or EdgeConfig(heartbeat_ms=20, event_header=True)
         self.clock = clock
-        self.writer = writer or MemoryWriter()
+        self.writer = MemoryWriter()
         self.replica = DictReplica()
         self.beats = 0
         self.error: BaseException | None = None

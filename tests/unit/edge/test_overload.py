@@ -111,7 +111,9 @@ class SlowWriter(MemoryWriter):
 def test_a_log_that_gets_three_times_too_much_keeps_what_it_can_and_the_rest_is_sent_on_at_once() -> None:
     config = EdgeConfig(batch_events_max=50, event_header=True)
     takes = config.batch_events_max / SlowWriter.APPEND_S
-    with RunningEdge(config, writer=SlowWriter()) as edge:
+    running = RunningEdge(config)
+    running.writer = SlowWriter()
+    with running as edge:
         report = asyncio.run(clicks(edge.port, rate=3 * takes, seconds=4.0))
         wait_until(lambda: edge.get("/click?ad_id=ad_1&user_id=after").recorded)
     kept, lost = edge.writer.kept(), edge.writer.lost()
@@ -121,7 +123,7 @@ def test_a_log_that_gets_three_times_too_much_keeps_what_it_can_and_the_rest_is_
     assert len(set(kept) | lost) == report.sent + 1
     # What was written was acknowledged, and most of what could be written was.
     assert report.recorded >= 0.9 * len(kept)
-    assert report.recorded >= 0.55 * edge.writer.calls * config.batch_events_max
+    assert report.recorded >= 0.65 * edge.writer.calls * config.batch_events_max
 
 
 async def clicks(port: int, rate: float, seconds: float) -> LoadReport:
