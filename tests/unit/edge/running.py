@@ -51,7 +51,8 @@ class MemoryWriter:
         self._write(record)
 
     def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
-        raise NotImplementedError("edges append one or the other")
+        self._write(list(events))
+        self.records += records
 
     def close(self, closing: Control | None, now_ms: int) -> None:
         if closing is not None:
