@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--servers", action="store_true", help="runs the tests that need a cluster's servers, and no others"
     )
     parser.addoption("--power-losses", type=int, default=2, help="how often the power is lost under load")
+    parser.addoption("--freeze-seconds", type=float, default=22.0, help="how long processes are frozen under load")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 

@@ -77,6 +77,10 @@ class Shim:
         """Let the wall clock of all processes be so far ahead."""
         struct.pack_into("<q", self._page, 8, int(ahead_s * 1e9))
 
+    def lead(self, port: int, to_port: int) -> None:
+        """Let new connections to a port of this host go to another one."""
+        struct.pack_into("<I", self._page, 20, port << 16 | to_port)
+
     def keep_journal(self, on: bool = True) -> None:
         """Write down each change below the root from now on, or no more."""
         struct.pack_into("<I", self._page, 16, int(on))

@@ -1,0 +1,46 @@
+"""The wall clock of a running system is set back and ahead under load."""
+
+import random
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from faults.lab import Lab
+from support.embedded import wait_for
+
+pytestmark = pytest.mark.system
+
+STEPS_S = (-10.0, 3_600.0, 0.0)
+
+
+def jumps(lab: Lab) -> int:
+    """Give how often an edge worker saw its clock go back."""
+    lines = httpx.get(lab.system.click_url + "/-/metrics", trust_env=False).text.splitlines()
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith("adtally_edge_clock_jumps_total"))
+
+
+def jumped(lab: Lab, number: int) -> Callable[[], bool]:
+    return lambda: jumps(lab) == number
+
+
+def test_a_clock_that_is_set_makes_new_edge_ids_and_the_numbers_stay_right(lab: Lab, seed: int) -> None:
+    lab.system.start()
+    rnd = random.Random(seed)
+    with lab.load(500, 10, rnd) as sending:
+        for step_s in STEPS_S:
+            before = jumps(lab)
+            back = step_s < lab.clock_s
+            lab.set_clock(step_s)
+            if back:
+                wait_for(jumped(lab, before + 2), 10, "both workers saw it")
+            lab.click()
+        assert sending.poll() is None, "the load ended before the clock was set"
+    lab.await_current()
+    print("live:", *lab.compare().lines(), sep="\n  ")
+    assert lab.system.log.read_text().count("the clock went back by more than a second") == 4
+    assert lab.restarts() == 0
+    lab.set_clock(3 * 3_600)
+    lab.await_current()
+    lab.system.command("reconcile")
+    print("final:", *lab.compare("final").lines(), sep="\n  ")
