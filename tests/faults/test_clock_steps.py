@@ -8,6 +8,7 @@ import pytest
 
 from faults.lab import Lab
 from support.embedded import wait_for
+from support.log_oracle import as_of_s
 
 pytestmark = pytest.mark.system
 
@@ -24,6 +25,10 @@ def jumped(lab: Lab, number: int) -> Callable[[], bool]:
     return lambda: jumps(lab) == number
 
 
+def counted(lab: Lab, until_s: float) -> Callable[[], bool]:
+    return lambda: as_of_s(lab.system) > until_s
+
+
 def test_a_clock_that_is_set_makes_new_edge_ids_and_the_numbers_stay_right(lab: Lab, seed: int) -> None:
     lab.system.start()
     rnd = random.Random(seed)
@@ -34,7 +39,8 @@ def test_a_clock_that_is_set_makes_new_edge_ids_and_the_numbers_stay_right(lab: 
             lab.set_clock(step_s)
             if back:
                 wait_for(jumped(lab, before + 2), 10, "both workers saw it")
-            lab.click()
+            else:
+                wait_for(counted(lab, lab.now_s()), 10, "both workers and the count saw it")
         assert sending.poll() is None, "the load ended before the clock was set"
     lab.await_current()
     print("live:", *lab.compare().lines(), sep="\n  ")
