@@ -97,8 +97,9 @@ class Embedded:
 
     def _said_ready(self, offset: int) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"adtally up ended: {self.log.read_text(errors='replace')[-2000:]}"
-        return b"adtally is ready" in self.log.read_bytes()[offset:]
+        said = self.log.read_bytes()
+        assert self.process.poll() is None, f"adtally up ended: {said.decode(errors='replace')[-2000:]}"
+        return b"adtally is ready" in said[offset:]
 
 
 def kill(pid: int) -> None:
