@@ -31,7 +31,15 @@ CLIENTS = {
     "pyspark": ("reconcile/spark/",),
     "prometheus_client": ("edge/stats.py", "serve/meter.py"),
     "redis": ("serve/cache/valkey.py",),
-    "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "reconcile/requests_sql.py", "registry/", "sqldb.py"),
+    "sqlalchemy": (
+        "eventlog/sql/",
+        "ledger/",
+        "migrations.py",
+        "postgres.py",
+        "reconcile/requests_sql.py",
+        "registry/",
+        "sqldb.py",
+    ),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }
