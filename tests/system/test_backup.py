@@ -120,6 +120,7 @@ def test_a_backup_under_clicks_restores_every_click_that_was_acknowledged_before
     found = held(restored.folder)
     assert not before - found.keys(), "acknowledged before the backup, and not in it"
     assert max(found.values()) == 1
+    restored.command("rebuild", "--yes")
     restored.start()
     try:
         restored.command("reconcile")
