@@ -8,7 +8,7 @@ PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
 .PHONY: setup setup-cluster cluster cluster-down test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
-  chaos check check-deploy bench clean lock format
+  chaos soak keep-folder check check-deploy bench clean lock format
 
 setup: .venv/.ready
 
@@ -95,7 +95,7 @@ test-browser: setup web browser
 	$(PYTEST) tests/browser
 
 test-system: setup web
-	$(PYTEST) -s tests/system
+	$(PYTEST) -s tests/system tests/upgrade
 
 test: check test-unit test-contracts test-simulation test-browser test-system
 
@@ -110,10 +110,18 @@ cluster: setup-cluster web
 cluster-down: setup-cluster
 	$(RUN)/python -m deploy.local down
 
+# The data folder that later versions must open: made before a version is tagged, and kept.
+keep-folder: setup
+	PYTHONPATH=tests $(RUN)/python -m upgrade.make
+
 # The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
 chaos: setup web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
 	$(PYTEST) tests/simulation --simulations 1000 $(CHAOS_FLAGS)
+
+# Half an hour of clicks, kills and pauses; SOAK_FLAGS="--soak-minutes 2 --soak-rate 1000" for a short one.
+soak: setup web
+	$(PYTEST) -s tests/soak --soak-minutes 30 $(SOAK_FLAGS)
 
 demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)

@@ -5,7 +5,22 @@ from collections.abc import Callable
 
 import click
 
-from bench import clickhouse, edge, end_to_end, engine, load, metrics, partitions, recount, visible
+from bench import (
+    clickhouse,
+    edge,
+    edge_kafka,
+    end_to_end,
+    engine,
+    flink,
+    flink_restart,
+    lake,
+    load,
+    metrics,
+    partitions,
+    recount,
+    spark,
+    visible,
+)
 from bench.results import Machine, Row, write
 
 MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
@@ -18,6 +33,11 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "metrics": metrics.measure,
     "clickhouse": clickhouse.measure,
     "partitions": partitions.measure,
+    "flink": flink.measure,
+    "flink-restart": flink_restart.measure,
+    "spark": spark.measure,
+    "lake": lake.measure,
+    "edge-kafka": edge_kafka.measure,
 }
 
 

@@ -54,7 +54,7 @@ def measure(quick: bool, clicks: int = 10_000_000) -> list[Row]:
             results.mkdir()
             seconds, counted = _chdb(files, hours, results)
             duck = _duckdb(files, hours, results / "duckdb.parquet")
-            _compare(counted, results / "duckdb.parquet")
+            hold_equal(counted.files, sorted(map(str, results.glob("duckdb.parquet.*"))))
             ours.append(seconds)
             theirs.append(duck.seconds)
             peaks.append(counted.memory_bytes_peak)
@@ -145,8 +145,8 @@ def _duckdb(files: Sequence[str], hours: int, out: Path) -> DuckAnswer:
     return DuckAnswer(SYSTEM_CLOCK.monotonic_s() - began_s, int(answer.stdout))
 
 
-def _compare(counted: Recounted, theirs: Path) -> None:
-    """Hold all cells and users of both against each other, in DuckDB. Raises SystemExit where they differ."""
+def hold_equal(ours: Sequence[str], theirs: Sequence[str]) -> None:
+    """Hold all cells and users of two counts against each other, in DuckDB. Raises SystemExit where they differ."""
     import duckdb
 
     asked = (
@@ -154,11 +154,10 @@ def _compare(counted: Recounted, theirs: Path) -> None:
         "ad_id, minute_s, device, outcome, sum(clicks)::BIGINT AS clicks, "
         "list_sort(list_distinct(flatten(list(users)))) AS users FROM read_parquet($paths) GROUP BY ALL) cell"
     )
-    both = (list(counted.files), sorted(map(str, theirs.parent.glob(f"{theirs.name}.*"))))
     with duckdb.connect() as connection:
-        found = [connection.execute(asked, {"paths": paths}).fetchone() for paths in both]
+        found = [connection.execute(asked, {"paths": list(paths)}).fetchone() for paths in (ours, theirs)]
     if found[0] != found[1]:
-        raise SystemExit(f"adtally and DuckDB do not agree: {found[0]} and {found[1]}")
+        raise SystemExit(f"two counts of the same clicks do not agree: {found[0]} and {found[1]}")
 
 
 _DUCKDB = """

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 from bench.tools import find
 
@@ -10,10 +11,18 @@ USER_AGENT = (
 )
 
 
-def run_wrk(address: tuple[str, int], connections: int, seconds: float, core: int, close: bool) -> float:
-    """Give the requests per second that wrk completed.
+def run_wrk(
+    address: tuple[str, int],
+    connections: int,
+    seconds: float,
+    core: int | None,
+    close: bool,
+    script: Path | None = None,
+) -> float:
+    """Give the requests per second that wrk completed, on one core or (None) wherever there is time.
 
-    One request again and again: a script that varies it makes wrk slower than nginx, and nginx look slower than it is.
+    Without a script it is one request again and again: a script that varies it makes wrk slower than nginx, and nginx
+    look slower than it is.
     Nothing in the edge is remembered by user, so the repetition gives it no advantage but a warm ad, a known user agent
     and a known Host line.
     """
@@ -22,9 +31,11 @@ def run_wrk(address: tuple[str, int], connections: int, seconds: float, core: in
     command = [wrk.path, "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "-H", f"User-Agent: {USER_AGENT}"]
     if close:
         command += ["-H", "Connection: close"]
+    if script is not None:
+        command += ["-s", str(script)]
     url = f"http://{host}:{port}/click?ad_id=ad_000001&user_id=user_456"
     answer = subprocess.run(
-        ["taskset", "-c", str(core), *command, url],
+        [*(["taskset", "-c", str(core)] if core is not None else []), *command, url],
         env=wrk.environment,
         capture_output=True,
         text=True,

@@ -18,14 +18,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--servers", action="store_true", help="runs the tests that need a cluster's servers, and no others"
     )
+    parser.addoption("--log-away-seconds", type=float, default=20.0, help="how long the brokers are away")
+    parser.addoption("--log-away-rate", type=float, default=1_000.0, help="clicks per second meanwhile")
+    parser.addoption("--power-losses", type=int, default=2, help="how often the power is lost under load")
+    parser.addoption("--soak-minutes", type=float, default=0.0, help="runs the soak test for so long, and no others")
+    parser.addoption("--soak-rate", type=float, default=3_000.0, help="clicks per second of the soak test")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Part the tests that need servers from those that do not: each run says what it left to the other one."""
-    wanted = bool(config.getoption("--servers"))
-    other = [item for item in items if ("servers" in item.keywords) is not wanted]
+    """Part the tests that need servers or much time from the others: each run says what it left to the others."""
+    servers, soak = bool(config.getoption("--servers")), bool(config.getoption("--soak-minutes"))
+    other = [item for item in items if ("servers" in item.keywords, "soak" in item.keywords) != (servers, soak)]
     if other:
         config.hook.pytest_deselected(items=other)
         items[:] = [item for item in items if item not in other]

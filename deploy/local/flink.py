@@ -129,20 +129,20 @@ class FlinkTaskManager(FlinkProcess):
     """Runs the parts of jobs, in as many slots as it has."""
 
     MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    HEAP_MB = TASK_HEAP_MB + 128
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], heap_mb: int, managed_mb: int) -> None:
+        self.HEAP_MB = heap_mb + 128
         super().__init__(
             folder,
             {
                 **settings,
                 "taskmanager.resource-id": folder.name,
                 "taskmanager.cpu.cores": "1",
-                "taskmanager.memory.task.heap.size": f"{TASK_HEAP_MB}m",
+                "taskmanager.memory.task.heap.size": f"{heap_mb}m",
                 "taskmanager.memory.task.off-heap.size": "64m",
                 "taskmanager.memory.framework.heap.size": "128m",
                 "taskmanager.memory.framework.off-heap.size": "64m",
-                "taskmanager.memory.managed.size": f"{MANAGED_MB}m",
+                "taskmanager.memory.managed.size": f"{managed_mb}m",
                 "taskmanager.memory.network.min": "64m",
                 "taskmanager.memory.network.max": "64m",
                 "taskmanager.memory.jvm-metaspace.size": "256m",
@@ -175,12 +175,21 @@ class FlinkGateway(FlinkProcess):
 class Flink(Server):
     """A session cluster of one job manager, one task manager and one SQL gateway; `settings` are added to Flink's own.
 
+    Of a task manager, `heap_mb` is what jobs have of Java's heap, and `managed_mb` what RocksDB takes.
     `add_task_manager` gives one more, with as many slots. An S3 store is told by `s3.endpoint`, `s3.access-key`,
     `s3.secret-key` and `s3.path.style.access`.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        heap_mb: int = TASK_HEAP_MB,
+        managed_mb: int = MANAGED_MB,
+    ) -> None:
         super().__init__(folder)
+        self._heap_mb, self._managed_mb = heap_mb, managed_mb
         self.rest_port = free_port()
         self.gateway_port = free_port()
         self._settings = {
@@ -231,7 +240,7 @@ class Flink(Server):
     def add_task_manager(self) -> FlinkTaskManager:
         """Give one more task manager, which is to be started."""
         name = f"taskmanager{len(self.task_managers) + 1}"
-        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings))
+        self.task_managers.append(FlinkTaskManager(self.folder / name, self._settings, self._heap_mb, self._managed_mb))
         return self.task_managers[-1]
 
     @classmethod

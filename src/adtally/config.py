@@ -40,11 +40,15 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     """0 means one for each two processors."""
     connections_max: Positive = 20_000
-    """Of one worker; more are refused at accept."""
+    """Of one worker; more wait in the kernel until there is room."""
+    overload: Literal["redirect", "refuse"] = "redirect"
+    """Where the log takes less than comes: `redirect` sends people on at once with `X-Click-Recorded: false`, `refuse`
+    takes no new connection, so that a balancer can ask another edge."""
     append_timeout_ms: Positive = 1_000
     """How long a click waits for the log before its 302 leaves with `X-Click-Recorded: false`."""
     pending_events_max: Positive = 50_000
-    """Events that wait for the log; above this, clicks leave at once with `X-Click-Recorded: false`."""
+    """Events that wait for the log; above this, or above what the log takes in 0.6 of `append_timeout_ms`, clicks leave
+    at once with `X-Click-Recorded: false`."""
     batch_events_max: Positive = 4_096
     head_timeout_s: Positive = 5
     idle_timeout_s: Positive = 75
@@ -137,6 +141,8 @@ class LakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_region: str = "us-east-1"
     s3_access_key: str = ""
     s3_secret_key: Secret = Secret("")
+    partitions: tuple[int, ...] = ()
+    """Of the log, that this archiver takes; empty for all. Whoever takes 0 takes control records and imports too."""
     flush_ms: Positive = 60_000
     flush_bytes: Positive = 64 * 1024 * 1024
     """Of events as they stand in the log; so much is written at once even if `flush_ms` has not passed."""
@@ -253,6 +259,8 @@ def _check_together(config: Config) -> None:
             f"log.spool_after_ms = {spool_ms} is not less than edge.append_timeout_ms = {timeout_ms}: clicks would "
             "leave unrecorded before the spool could keep them"
         )
+    if config.lake.partitions and not config.log.brokers:
+        raise ConfigError("lake.partitions needs log.brokers: what is in the data folder has one archiver")
 
 
 def is_secret(dotted: str) -> bool:

@@ -21,6 +21,10 @@ class DataFolderError(AdtallyError):
     """The data folder is locked by another process, of another version, or not a data folder."""
 
 
+class BackupError(AdtallyError):
+    """A backup could not be made, is damaged, or cannot be restored there."""
+
+
 class InvalidValueError(AdtallyError):
     """One value breaks a rule of the contract.
 

@@ -45,6 +45,7 @@ class DataFolder:
         self.spool = root / "spool"
         self.dead_letters = root / "deadletters.db"
         self.olap = root / "olap"
+        self.live_rules = root / "live_rules.json"
         self.lake = root / "lake"
         self.run = root / "run"
 

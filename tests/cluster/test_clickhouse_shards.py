@@ -1,15 +1,18 @@
 """Several ClickHouse servers as one store: who lies where, and what is said when one of them is away."""
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from deploy.local.clickhouse import ClickHouse
 
 from adtally.errors import ConfigError, StoreUnavailableError
 from adtally.olap.clickhouse import ClickHouseStore
 from adtally.olap.port import Source, Span
+from adtally.reconcile.passes import Wanted
 from support.olap_stores import (
     HOUR_MS,
     NOON_S,
@@ -24,6 +27,7 @@ from support.olap_stores import (
     recounted,
     total,
 )
+from support.reconciling import SETTLED_MS, Backend, check_final, history, hour, without_times
 
 pytestmark = pytest.mark.servers
 
@@ -155,6 +159,27 @@ def test_servers_that_are_other_shards_than_before_are_refused(store: ClickHouse
     again = clickhouse(*pair, database=database)
     assert store.migrate() == again.migrate()
     again.close()
+
+
+def test_a_new_database_over_other_shards_is_filled_from_the_lake(
+    store: ClickHouseStore, tmp_path: Path, seed: int
+) -> None:
+    backend = Backend(tmp_path)
+    events = history(random.Random(seed), 400, hour(1), hour(27))
+    # Half of the clicks are of an advertiser on each shard.
+    backend.archive(msgspec.structs.replace(event, advertiser_id=(FIRST, SECOND)[event.seq % 2]) for event in events)
+    backend.count_live(backend.live_of(hour(1), hour(27)))
+    backend.run(hour(27) + SETTLED_MS)
+    before = without_times([backend.line(index) for index in range(1, 27)])
+    backend.store = store
+    backend.restart()
+    report = backend.run(hour(27) + 2 * SETTLED_MS, Wanted(verify=True))
+    assert not report.failures
+    assert without_times([backend.line(index) for index in range(1, 27)]) == before
+    check_final(backend, 1, 27)
+    assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
+    for shard, advertiser in zip(store._shards, (FIRST, SECOND), strict=True):
+        assert shard.run(f"SELECT DISTINCT advertiser_id FROM {store._database}.minute_final") == [[advertiser]]
 
 
 def test_servers_that_do_not_reach_each_other_are_refused(pair: list[ClickHouse], tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from adtally.config import StreamConfig
 from adtally.event import Closing, Control, Event, Heartbeat, Lost, decode_control, decode_event
-from adtally.eventlog.port import BEGINNING, Partition, Position, Record
+from adtally.eventlog.port import BEGINNING, Partition, Position, Record, is_import
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.stream.stream import Stream
@@ -35,10 +36,33 @@ class Contents:
 
     def __init__(self, root: Path, vfs: str) -> None:
         reader = SqliteLogReader(root, "checker", vfs)
-        self.records: dict[Partition, list[Record]] = {
-            partition: list(_read_all(reader, partition)) for partition in reader.partitions()
+        records = {partition: list(_read_all(reader, partition)) for partition in reader.partitions()}
+        reader.close()
+        self._take(records, SqliteLogReader(root, "stream", vfs).committed())
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Give what no log holds."""
+        nothing = cls.__new__(cls)
+        nothing._take({}, {})
+        return nothing
+
+    def joined(self, newer: Self) -> Self:
+        """Give what either of two looks at one log has seen: the older one what retention has removed since."""
+        both = type(self).empty()
+        records = {
+            partition: _united(self.records.get(partition, []), newer.records.get(partition, []))
+            for partition in self.records.keys() | newer.records.keys()
         }
-        self.committed = SqliteLogReader(root, "stream", vfs).committed()
+        both._take({partition: records[partition] for partition in sorted(records)}, newer.committed)
+        return both
+
+    def begins_before(self, newer: Self) -> bool:
+        """Tell whether it holds records from before the begin of another look."""
+        return any(records and records[0].at < newer.records[part][0].at for part, records in self.records.items())
+
+    def _take(self, records: dict[Partition, list[Record]], committed: dict[Partition, Position]) -> None:
+        self.records, self.committed = records, committed
         self.damaged = [record for record in self._all() if record.kind == "damaged"]
         self.controls: list[Control] = [decode_control(each.payload) for each in self._all() if each.kind == "control"]
         self.events = [
@@ -47,7 +71,11 @@ class Contents:
             if record.kind == "events"
             for line in record.payload.split(b"\n")
         ]
-        reader.close()
+
+    @property
+    def clicked(self) -> list[Appended]:
+        """The events that were not imported."""
+        return [each for each in self.events if not is_import(Partition(each.event.edge_id))]
 
     def _all(self) -> Iterable[Record]:
         return (record for records in self.records.values() for record in records)
@@ -92,9 +120,11 @@ def check_live_is_bounded(contents: Contents, live: Counts) -> None:
 def check_replay(contents: Contents, root: Path, vfs: str, config: StreamConfig) -> None:
     """Check that a stream that begins with the log's first record comes to the same numbers."""
     live = MemoryLive()
-    reader = SqliteLogReader(root, "replay", vfs)
+    reader = SqliteLogReader(root, "replay", vfs, lambda partition: not is_import(partition))
     stream = Stream(reader, MemoryDeadLetters(), InstantPump(live), config)
-    ends = {partition: records[-1].next for partition, records in contents.records.items()}
+    ends = {partition: records[-1].next for partition, records in contents.records.items() if records}
+    ends |= {partition: BEGINNING for partition, records in contents.records.items() if not records}
+    ends = {partition: end for partition, end in ends.items() if not is_import(partition)}
     for step in range(1_000):
         stream.step(step * config.flush_ms)
         if at_rest(stream, ends):
@@ -123,7 +153,7 @@ def differences(live: Counts, expected: Counts) -> str:
 
 
 def _expected(contents: Contents, config: StreamConfig) -> Counts:
-    appends = [(each.appended_ms, each.event) for each in contents.events]
+    appends = [(each.appended_ms, each.event) for each in contents.clicked]
     return expected_counts(appends, config.dedup_window_ms, config.lateness_ms)
 
 
@@ -134,9 +164,14 @@ def _read_all(reader: SqliteLogReader, partition: Partition) -> Iterable[Record]
         at = records[-1].next
 
 
+def _united(older: list[Record], newer: list[Record]) -> list[Record]:
+    first = newer[0].at if newer else BEGINNING
+    return [*(record for record in older if record.at < first), *newer] if newer else older
+
+
 def _check_order(contents: Contents) -> None:
     last: dict[str, tuple[int, int]] = {}
-    for each in contents.events:
+    for each in contents.clicked:
         seq, ts_ms = last.get(each.event.edge_id, (0, 0))
         assert each.event.seq > seq, f"{name(each.id)} stands behind {seq}"
         assert each.event.ts_ms >= ts_ms, f"{name(each.id)} is older than what stands before it"

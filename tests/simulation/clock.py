@@ -1,15 +1,32 @@
 """The time of a simulated world."""
 
 import random
+from typing import Protocol
 
 START_MS = 1_700_000_000_000
 
 
-class SimulatedClock:
-    """Implements Clock; starts anywhere in a minute."""
+MONTHS_END_MS = 1_701_367_200_000
+"""2023-11-30T18:00:00Z: within hours a day ends, and a month."""
+EVENING_MS = 6 * 3_600_000
 
-    def __init__(self, rnd: random.Random) -> None:
-        self._now_ms = START_MS + rnd.randrange(60_000)
+
+class TimeOfDay(Protocol):
+    """A clock whose time passes when its reader says so."""
+
+    def now_ms(self) -> int: ...
+
+    def monotonic_s(self) -> float: ...
+
+    def advance(self, ms: int) -> None: ...
+
+
+class SimulatedClock:
+    """Implements Clock; starts anywhere in a minute, or, with `month_ends`, in the last evening of a month."""
+
+    def __init__(self, rnd: random.Random, *, month_ends: bool = False) -> None:
+        self.origin_ms = MONTHS_END_MS if month_ends else START_MS
+        self._now_ms = self.origin_ms + rnd.randrange(EVENING_MS if month_ends else 60_000)
         self._passed_ms = 0
         self._latest_ms = self._now_ms
 
@@ -30,3 +47,20 @@ class SimulatedClock:
     def go_beyond(self, ms: int) -> None:
         """Go on until it is `ms` later than it ever was."""
         self.advance(self._latest_ms + ms - self._now_ms)
+
+
+class SkewedClock:
+    """The same time as another host's clock shows it: `offset_ms` later."""
+
+    def __init__(self, clock: SimulatedClock, offset_ms: int) -> None:
+        self._clock = clock
+        self._offset_ms = offset_ms
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms() + self._offset_ms
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+    def advance(self, ms: int) -> None:
+        self._clock.advance(ms)

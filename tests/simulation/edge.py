@@ -13,9 +13,9 @@ from adtally.edge.identity import Identity, new_edge_id
 from adtally.errors import LogError
 from adtally.event import Control
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.registry.port import AdReplica
 from adtally.wiring import edge_partition
-from simulation.clock import SimulatedClock
-from simulation.traffic import FixedAds
+from simulation.clock import TimeOfDay
 
 EventId = tuple[str, int]
 """edge_id and seq"""
@@ -48,7 +48,9 @@ class Limits(msgspec.Struct, frozen=True):
 class SimulatedEdge:
     """The parts of edge/site.py that decide, in its order; the writer's calls come when the scheduler says so."""
 
-    def __init__(self, root: Path, index: int, limits: Limits, clock: SimulatedClock, truth: Truth, vfs: str) -> None:
+    def __init__(
+        self, root: Path, index: int, limits: Limits, clock: TimeOfDay, truth: Truth, vfs: str, ads: AdReplica
+    ) -> None:
         edge_id = new_edge_id()
         # A start takes time: before it opens the log, and again before it takes its first request.
         clock.advance(1)
@@ -64,9 +66,7 @@ class SimulatedEdge:
         """True, or its error, once the taken batch's append has returned."""
         self._clock = clock
         self._truth = truth
-        self._judge = ClickJudge(
-            FixedAds(), Clients(()), NewUsers(secure=False), 10, event_header=True, counted_agents=()
-        )
+        self._judge = ClickJudge(ads, Clients(()), NewUsers(secure=False), 10, event_header=True, counted_agents=())
 
     def click(self, request: Request) -> str:
         """Take a request; give what became of it."""
@@ -82,6 +82,11 @@ class SimulatedEdge:
             self._answer([event_id], recorded=False)
             return f"{name(event_id)} does not fit the queue"
         return f"{name(event_id)} {redirect.verdict} at {identity.ts_ms}"
+
+    def look_for_ads(self) -> str:
+        """Take note of changed ads."""
+        self._judge.refresh()
+        return "looks for changed ads"
 
     def heartbeat(self) -> str:
         self._observe_clock()

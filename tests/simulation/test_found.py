@@ -1,20 +1,26 @@
 """What the simulation has found, each as the shortest history that shows it."""
 
+import os
+import random
 from pathlib import Path
 
 import apsw
 import pytest
 
-from adtally.config import StreamConfig
+from adtally.config import LakeConfig, StreamConfig
 from adtally.errors import LogError
 from adtally.event import Closing, Event, Heartbeat, Opening, decode_control, encode_event
 from adtally.eventlog.port import BEGINNING, Partition
 from adtally.eventlog.sqlite import segment
+from adtally.eventlog.sqlite.janitor import checkpoint_finished, remove_expired
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.lake.archiver import Archiver
 from adtally.stream.stream import Stream
 from support.counts import InstantPump, MemoryLive, expected_counts
 from support.disk import KilledError, SimulatedDisk
+from support.memory_lake import MemoryLake
+from support.memory_ledger import MemoryLedger
 from support.memory_log import MemoryDeadLetters, MemoryLog
 
 P = Partition("edge-0")
@@ -122,6 +128,31 @@ def test_what_a_killed_writer_did_not_sync_is_durable_once_it_was_read(
     after.close()
 
 
+@pytest.mark.parametrize("calls", range(14))
+def test_a_segment_whose_making_was_interrupted_does_not_stop_the_janitor(
+    tmp_path: Path, disk: SimulatedDisk, calls: int
+) -> None:
+    disk.kill_after = calls
+    try:
+        SqliteLogWriter.open(tmp_path, P, "e0", 1, BIG, vfs=disk.name).close(None, 2)
+    except (KilledError, LogError):
+        disk.dead = False
+    disk.kill_after = None
+    for start_ms in (3, 4):
+        SqliteLogWriter.open(tmp_path, P, "e1", start_ms, BIG, vfs=disk.name).close(None, start_ms)
+    reader = SqliteLogReader(tmp_path, "r", vfs=disk.name)
+    records = reader.read(P, BEGINNING, BIG)
+    while more := reader.read(P, records[-1].next, BIG):
+        records += more
+    reader.commit({P: records[-1].next})
+    reader.close()
+    # The age of what cannot be read is its file's.
+    os.utime(segment.segment_path(tmp_path / P, 1), (1, 1))
+    checkpoint_finished(tmp_path, disk.name)
+    remove_expired(tmp_path, lambda _: ["r"], 1_000_000, disk.name)
+    assert len(segment.segment_numbers(tmp_path / P)) == 1
+
+
 def kill_before_the_sync(writer: SqliteLogWriter, disk: SimulatedDisk) -> None:
     original = SimulatedDisk.sync
 
@@ -135,3 +166,16 @@ def kill_before_the_sync(writer: SqliteLogWriter, disk: SimulatedDisk) -> None:
     SimulatedDisk.sync = original  # type: ignore[method-assign]
     writer.close(None, 3)
     disk.dead = False
+
+
+def test_a_partition_with_much_to_give_does_not_keep_the_archiver_from_the_others() -> None:
+    log, ledger = MemoryLog(), MemoryLedger()
+    config = LakeConfig(flush_ms=1_000, flush_bytes=1)
+    archiver = Archiver(log.reader("archiver"), MemoryLake(), ledger, MemoryDeadLetters(), config, random.Random(1))
+    reader = log.reader("archiver")
+    log.append("edge-1", [event("e1", 1, 1_000)], 1_000)
+    for number in range(1, 6):
+        # As fast as it is read, the first partition gets more.
+        log.append("edge-0", [event("e0", number, number * 1_000)], number * 1_000)
+        archiver.step(number * 1_000)
+    assert reader.committed()[Partition("edge-1")] == log.records[Partition("edge-1")][-1].next

@@ -4,7 +4,8 @@ import random
 
 from adtally.edge.clicks import Request
 from adtally.edge.clients import Client
-from adtally.registry.port import AdTarget
+from adtally.event import Event
+from adtally.registry.port import AdStatus, AdTarget
 
 ADS = {
     "a": AdTarget("campaign-1", "advertiser-1", "https://shop.example/?c={click_id}", "active"),
@@ -19,7 +20,9 @@ AGENTS = (
 )
 
 
+STATUSES: tuple[AdStatus, ...] = ("active", "active", "paused", "archived")
 RECENT_MAX = 15
+IMPORTED_MS = 3 * 3_600_000
 
 
 class FixedAds:
@@ -30,6 +33,64 @@ class FixedAds:
 
     def refresh(self) -> bool:
         return False
+
+
+class Registry:
+    """All that the ads ever were: operators change them, and edges learn of it sooner or later."""
+
+    def __init__(self, rnd: random.Random) -> None:
+        self._rnd = rnd
+        self.versions: list[dict[str, AdTarget]] = [dict(ADS)]
+
+    def change(self) -> str:
+        """Pause an ad, archive it, set it going, move it to another campaign, or add one."""
+        rnd, ads = self._rnd, dict(self.versions[-1])
+        ad_id = rnd.choice([*ads, f"ad-{len(self.versions)}"])
+        campaign = rnd.choice(["1", "2"])
+        status: AdStatus = rnd.choice(STATUSES)
+        ads[ad_id] = AdTarget(f"campaign-{campaign}", f"advertiser-{campaign}", "https://shop.example/", status)
+        self.versions.append(ads)
+        return f"{ad_id} is {status} in campaign-{campaign}"
+
+    def some_version(self) -> int:
+        """Give one of the last versions: a restart may begin with an old one."""
+        return max(0, len(self.versions) - self._rnd.randint(1, 4))
+
+
+class ChangingAds:
+    """Implements AdReplica: one edge's copy of the registry, which may be old."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._version = registry.some_version()
+
+    def find(self, ad_id: str) -> AdTarget | None:
+        return self._registry.versions[self._version].get(ad_id)
+
+    def refresh(self) -> bool:
+        before, self._version = self._version, max(self._version, self._registry.some_version())
+        return self._version > before
+
+
+def imported(rnd: random.Random, edge_id: str, now_ms: int) -> list[Event]:
+    """Give some clicks of the hours before now, in no order of time."""
+    return [
+        Event(
+            edge_id=edge_id,
+            seq=number + 1,
+            ts_ms=now_ms - rnd.randrange(IMPORTED_MS),
+            ad_id=rnd.choice("ab"),
+            campaign_id="campaign-1",
+            advertiser_id="advertiser-1",
+            user_id=rnd.choice("uvw"),
+            device="mobile",
+            verdict=rnd.choice(["ok", "ok", "ok", "bot"]),
+            ip_prefix="",
+            user_agent="",
+            impression_id=rnd.choice([None, "i1"]),
+        )
+        for number in range(rnd.randint(1, 6))
+    ]
 
 
 class Crowd:

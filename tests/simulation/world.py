@@ -8,25 +8,34 @@ import random
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from adtally.config import StreamConfig
 from adtally.edge.identity import new_edge_id
-from adtally.errors import LogError
-from adtally.eventlog.port import BEGINNING, Partition, Position
+from adtally.errors import AdtallyError, LogError
+from adtally.eventlog.port import BEGINNING, Partition, Position, is_import
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from adtally.stream.port import LiveFlush
 from adtally.wiring import edge_partition
-from simulation.clock import START_MS, SimulatedClock
+from simulation.clock import SimulatedClock
 from simulation.counter import SimulatedCounter, SlowNetwork, at_rest, watch_order
 from simulation.edge import Limits, SimulatedEdge, Truth
-from simulation.traffic import Crowd
+from simulation.places import Places
+from simulation.traffic import Crowd, FixedAds
 from support.counts import MemoryLive
 from support.disk import KilledError, SimulatedDisk
 
 KILL_CALLS_MAX = (4, 14)
 """A killed process gets to do fewer writes and syncs than one of these: an append takes few, a new segment many."""
+
+
+class Process(Protocol):
+    """What can be killed."""
+
+    def kill(self) -> None: ...
 
 
 class Timeline:
@@ -55,7 +64,8 @@ class World:
     """The system, and the powers that be."""
 
     def __init__(self, root: Path, disk: SimulatedDisk, rnd: random.Random, sizes: Sizes, *, in_order: bool) -> None:
-        self.log_root = root / "log"
+        self.places = Places(root)
+        self.log_root = self.places.log
         self.disk = disk
         self.rnd = rnd
         self.sizes = sizes
@@ -64,7 +74,7 @@ class World:
         self.timeline = Timeline()
         self.truth = Truth()
         self.live = MemoryLive()
-        self.network = SlowNetwork(self.live, rnd)
+        self.network = SlowNetwork(self.take, rnd)
         self.crowd = Crowd(rnd)
         self.edges: list[SimulatedEdge | None] = []
         """By worker; None is one that does not run. Empty while the whole system is down."""
@@ -72,8 +82,8 @@ class World:
 
     def note(self, actor: str, what: str) -> None:
         """Write a line of the timeline, in which nothing tells where the run took place."""
-        what = what.replace(f"{self.log_root.parent}/", "")
-        self.timeline.lines.append(f"{self.clock.now_ms() - START_MS:>9} {actor:<8} {what}")
+        what = what.replace(f"{self.places.root}/", "")
+        self.timeline.lines.append(f"{self.clock.now_ms() - self.clock.origin_ms:>9} {actor:<8} {what}")
 
     @property
     def up(self) -> bool:
@@ -93,7 +103,7 @@ class World:
             for partition in expected:
                 SqliteLogWriter.expect(self.log_root, partition, new_edge_id(), now_ms, vfs)
             for partition in SqliteLogReader(self.log_root, "supervisor", vfs).partitions():
-                if partition not in expected:
+                if partition not in expected and not is_import(partition):
                     SqliteLogWriter.retire(self.log_root, partition, now_ms, vfs)
         except LogError as error:
             self.note("system", f"does not start: {error}")
@@ -101,26 +111,45 @@ class World:
         self.edges = [None] * workers
         self.note("system", f"starts with {workers} edges")
 
+    def make_edge(self, index: int) -> SimulatedEdge:
+        """Start a worker's process. Raises LogError."""
+        return SimulatedEdge(
+            self.log_root, index, self.sizes.limits, self.clock, self.truth, self.disk.name, FixedAds()
+        )
+
     def start_edge(self, index: int) -> None:
         """Start a worker that does not run."""
         try:
-            edge = SimulatedEdge(self.log_root, index, self.sizes.limits, self.clock, self.truth, self.disk.name)
+            edge = self.make_edge(index)
         except LogError as error:
             self.note(f"edge-{index}", f"does not start: {error}")
             return
         self.edges[index] = edge
         self.note(f"edge-{index}", f"starts as {edge.identity.edge_id[:4]} at {edge.identity.ts_ms}")
 
+    def take(self, flush: LiveFlush) -> None:
+        """Do what the store does with a flush. Raises StoreUnavailableError."""
+        self.live.append(flush.rows)
+
+    def make_counter(self) -> SimulatedCounter:
+        """Start the counter's process. Raises AdtallyError."""
+        return SimulatedCounter(self.places, self.sizes.stream, self.network, self.disk.name)
+
     def start_counter(self) -> None:
         """Start the counter, which does not run."""
         try:
-            self.counter = SimulatedCounter(self.log_root, self.sizes.stream, self.network, self.disk.name)
+            self.counter = self.make_counter()
             if self._in_order:
                 watch_order(self.counter.stream)
-        except LogError as error:
+        except AdtallyError as error:
             self.note("counter", f"does not start: {error}")
             return
         self.note("counter", "starts")
+
+    def tidy(self) -> str:
+        """Let the janitor work. Nothing is so old that it may go."""
+        assert self.counter is not None
+        return self.counter.tidy()
 
     def interrupt(self, what: str, call: Callable[[], object]) -> None:
         """Begin a call that its process does not survive; its remains must be buried with `bury` next."""
@@ -132,7 +161,7 @@ class World:
         finally:
             self.disk.kill_after = None
 
-    def bury(self, *processes: SimulatedEdge | SimulatedCounter | None) -> None:
+    def bury(self, *processes: Process | None) -> None:
         """Forget killed processes; not one byte on the disk changes."""
         self.disk.dead = True
         for process in processes:
@@ -198,13 +227,12 @@ class World:
             while edge.work():
                 pass
         self.note("system", "settles")
-        self._count_all()
+        self.count_all()
 
-    def _count_all(self) -> None:
+    def count_all(self) -> None:
+        """Let the stream count and deliver all that the log holds."""
         assert self.counter is not None
-        reader = SqliteLogReader(self.log_root, "checker", self.disk.name)
-        ends = {partition: log_end(reader, partition) for partition in reader.partitions()}
-        reader.close()
+        ends = self.ends()
         for _ in range(60):
             self.clock.advance(self.sizes.stream.flush_ms)
             # The clock stands meanwhile: what is under way ends, the next delivery begins and ends, no other is due.
@@ -212,9 +240,16 @@ class World:
                 self.note("counter", self.counter.step(self.clock.now_ms()))
                 if self.counter.pump.under_way is not None:
                     self.note("counter", f"delivers {self.counter.pump.deliver()}")
-            if at_rest(self.counter.stream, ends):
+            if at_rest(self.counter.stream, {each: end for each, end in ends.items() if not is_import(each)}):
                 return
         raise AssertionError(f"the stream does not come to rest, the log ends {ends}: {self.counter.stream.report(0)}")
+
+    def ends(self) -> dict[Partition, Position]:
+        """Give the ends of the log's partitions."""
+        reader = SqliteLogReader(self.log_root, "checker", self.disk.name)
+        ends = {partition: log_end(reader, partition) for partition in reader.partitions()}
+        reader.close()
+        return ends
 
 
 def log_end(reader: SqliteLogReader, partition: Partition) -> Position:

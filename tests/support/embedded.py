@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ def free_port() -> int:
 class Embedded:
     """One data folder with its system on fixed ports, so that a restarted one is found at the same place."""
 
-    def __init__(self, folder: Path, edges: int = 1) -> None:
+    def __init__(self, folder: Path, edges: int = 1, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.environment = dict(environment or {})
         self.edges = edges
         self.click_port, self.api_port = free_port(), free_port()
         self.click_url = f"http://127.0.0.1:{self.click_port}"
@@ -47,7 +48,7 @@ class Embedded:
     def start(self) -> None:
         command = [*ADTALLY, "up", "--data-dir", str(self.folder), "--edges", str(self.edges)]
         command += ["--click-port", str(self.click_port), "--api-port", str(self.api_port)]
-        environment = {**os.environ, "ADTALLY_EDGE__EVENT_HEADER": "true"}
+        environment = {**os.environ, "ADTALLY_EDGE__EVENT_HEADER": "true", **self.environment}
         with self.log.open("ab") as log:
             before = log.tell()
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -58,6 +59,11 @@ class Embedded:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
+
+    def wait_killed(self) -> None:
+        """Take note of a supervisor that somebody killed."""
+        assert self.process is not None
+        self.process.wait(10)
 
     def kill_supervisor(self) -> None:
         assert self.process is not None

@@ -123,3 +123,9 @@ def test_a_spool_that_comes_too_late_is_refused_where_there_is_one() -> None:
     with pytest.raises(ConfigError, match="is not less than"):
         laid({"log": {**late, "brokers": ["a:1"]}})
     assert laid({"log": late}).config.log.spool_after_ms == 1_000
+
+
+def test_archivers_share_a_log_only_where_it_can_be_shared() -> None:
+    with pytest.raises(ConfigError, match=r"lake\.partitions needs log\.brokers"):
+        laid({"lake": {"partitions": [0]}})
+    assert laid({"lake": {"partitions": [0]}, "log": {"brokers": ["a:1"]}}).config.lake.partitions == (0,)

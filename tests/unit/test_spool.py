@@ -7,67 +7,13 @@ import pytest
 from adtally.errors import LogError
 from adtally.event import (
     Closing,
-    Control,
-    Event,
     Heartbeat,
     Lost,
     Opening,
-    decode_control,
-    decode_event_lines,
-    encode_event,
 )
-from adtally.eventlog.port import Partition
 from adtally.eventlog.spool.drainer import SpoolDrainer
 from adtally.eventlog.spool.store import SpoolStore
-from adtally.eventlog.spool.writer import SpooledWriter
-from support.memory_log import MemoryLog, MemoryLogWriter
-
-P = Partition("log")
-
-
-def event(seq: int, edge_id: str = "e1") -> bytes:
-    return encode_event(Event(edge_id, seq, 1_000 + seq, "ad", "c", "adv", "u", "mobile", "ok", "", "agent"))
-
-
-class Host:
-    """One host's spool in front of a log that can be away; each start has writers of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root / "spool"
-        self.log = MemoryLog()
-
-    def start(self, edge_id: str = "e1", bytes_max: int = 1 << 20, *, away: bool = False) -> "Start":
-        return Start(self, edge_id, bytes_max, away=away)
-
-    def seqs(self) -> list[int]:
-        records = [record for record in self.log.records.get(P, []) if record.kind == "events"]
-        return [each.seq for record in records for each in decode_event_lines(record.payload)]
-
-    def controls(self) -> list[Control]:
-        return [decode_control(each.payload) for each in self.log.records.get(P, []) if each.kind == "control"]
-
-
-class Start:
-    def __init__(self, host: Host, edge_id: str, bytes_max: int, *, away: bool) -> None:
-        self.fresh, self.drain = MemoryLogWriter(host.log, P), MemoryLogWriter(host.log, P)
-        self.set_away(away)
-        self.writer: SpooledWriter
-        self.drainer: SpoolDrainer
-        self.writer, self.drainer = SpooledWriter.open(
-            self.fresh, self.drain, host.root, edge_id, 500, bytes_max, 60_000
-        )
-
-    def set_away(self, away: bool) -> None:
-        self.fresh.broken = self.drain.broken = away
-
-    def drain_all(self) -> None:
-        for _ in range(20):
-            self.drainer.step(9_000)
-
-    def die(self) -> None:
-        """Let go of everything without a word, as a killed process does."""
-        self.writer.close(None, 9_000)
-        self.drainer.close(9_000)
+from support.spool_host import Host, P, Start, event
 
 
 @pytest.fixture
@@ -164,23 +110,6 @@ def test_heartbeats_tell_the_oldest_event_that_is_spooled(host: Host) -> None:
     start.drain_all()
     start.writer.append_control(Heartbeat("e1", 7, 4_000), 4_000)
     assert host.controls()[-1] == Heartbeat("e1", 7, 4_000, None)
-    start.die()
-
-
-def test_a_full_spool_says_so_and_takes_again_what_fits_after_draining(host: Host) -> None:
-    start = host.start(bytes_max=1_000)
-    start.set_away(True)
-    kept = 0
-    while start.writer.spooled_bytes + len(event(kept + 1)) <= 1_000:
-        kept += 1
-        start.writer.append([event(kept)], 2_000)
-    with pytest.raises(LogError, match="spool is full"):
-        start.writer.append([event(kept + 1)], 2_000)
-    assert kept > 3
-    start.set_away(False)
-    start.drain_all()
-    start.writer.append([event(100)], 2_000)
-    assert host.seqs() == [*range(1, kept + 1), 100]
     start.die()
 
 

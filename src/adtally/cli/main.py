@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "verify": "Compare what was counted with what was sent.",
     "reconcile": "Recount what is complete, now.",
     "rebuild": "Make the OLAP store anew from the lake.",
+    "backup": "Back a data folder up, while it is used or not.",
+    "restore": "Make a data folder from a backup.",
     "config": "Show or check the configuration.",
     "doctor": "Find out what is wrong, and what to do.",
     "edge": "Run one edge worker.",

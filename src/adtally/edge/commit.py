@@ -17,6 +17,11 @@ W = TypeVar("W")
 FAILURES_BEFORE_PAUSE: Final = 2
 """The first retry comes at once, because a writer that failed has a fresh segment ready; the next ones wait."""
 
+WAIT_SHARE: Final = 0.6
+"""Of its time, that an event may be expected to wait for those before it: the rest is for its own batch."""
+SMOOTHING: Final = 0.25
+"""How much the last full batch says about the next ones."""
+
 
 class Entry(msgspec.Struct, Generic[W], gc=False):
     """One event on its way into the log. `waiter` is None once it was answered without waiting any longer."""
@@ -53,6 +58,13 @@ class GroupCommit(Generic[W]):
         self._outstanding_since_s = 0.0
         self._failures = 0
         self._retry_at_s = 0.0
+        self._full_append_s = 0.0
+        self._limit = pending_max
+        # So many events may wait now. Once one was turned away, all are until less than a batch waits: losses in
+        # between would each part a batch in two.
+        self._room = pending_max
+        self._refill = min(batch_max, pending_max)
+        self._turning_away = False
         self.pending = 0
         """Events in the queue and in the outstanding batch."""
 
@@ -71,9 +83,18 @@ class GroupCommit(Generic[W]):
         overdue = self._outstanding is not None and now_s - self._outstanding_since_s > self._timeout_s
         return self._failures == 0 and not overdue
 
+    @property
+    def behind(self) -> bool:
+        """Whether events are turned away, or soon will be, because the log takes them more slowly than they come."""
+        return self._turning_away or 2 * self.pending >= self._limit
+
     def add(self, encoded: bytes, edge_id: str, seq: int, ts_ms: int, waiter: W, now_s: float) -> bool:
-        """Queue an event. False if too many wait: then its number is noted as lost, and the waiter is the caller's."""
-        if self.pending >= self._pending_max:
+        """Queue an event. False if too many wait: then its number is noted as lost, and the waiter is the caller's.
+
+        Too many are `pending_max`, or more than the log takes in `WAIT_SHARE` of `timeout_s`.
+        """
+        if self.pending >= self._room:
+            self._turning_away, self._room = True, self._refill
             self._append_control(Lost(edge_id, seq, seq, ts_ms))
             return False
         self.pending += 1
@@ -106,8 +127,8 @@ class GroupCommit(Generic[W]):
         self._outstanding_since_s = now_s
         return batch
 
-    def finished(self, error: LogError | None, now_s: float) -> Outcome[W]:
-        """Take the outcome of the outstanding batch, and give whom to answer.
+    def finished(self, error: LogError | None, now_s: float, took_s: float = 0.0) -> Outcome[W]:
+        """Take the outcome of the outstanding batch, whose append took `took_s`, and give whom to answer.
 
         A failed batch's numbers are lost. If the log failed before too, everything that waits is answered, so that
         nobody waits for a log that is known to be broken.
@@ -118,6 +139,7 @@ class GroupCommit(Generic[W]):
         if error is None:
             self._failures = 0
             self._retry_at_s = 0.0
+            self._measure(len(entries), took_s)
             return Outcome(True, [entry.waiter for entry in entries if entry.waiter is not None])
         self._failures += 1
         released = [batch] if batch is not None else []
@@ -136,7 +158,28 @@ class GroupCommit(Generic[W]):
                 self._append_control(item)
         for item in kept:
             self._append(item)
+        self._make_room()
         return Outcome(False, waiters)
+
+    def _measure(self, events: int, took_s: float) -> None:
+        """Bound the queue by what the log takes in a part of the time that an event may wait.
+
+        Whoever waits longer leaves unrecorded, and is in the log all the same, to which it left less time for others:
+        a queue bounded by its length alone ends with nobody being recorded. Only a full batch tells that the log is
+        behind, so that a disk that stalls once turns nobody away.
+        """
+        if events >= self._batch_max:
+            before_s = self._full_append_s or took_s
+            self._full_append_s = before_s + (took_s - before_s) * SMOOTHING
+            batches = self._timeout_s * WAIT_SHARE / max(self._full_append_s, 1e-6)
+            self._limit = min(self._pending_max, max(int(batches * self._batch_max), 2 * self._batch_max))
+        elif not self._queue:
+            self._full_append_s, self._limit = 0.0, self._pending_max
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if not self._turning_away or self.pending < self._refill:
+            self._turning_away, self._room = False, self._limit
 
     def expire(self, now_s: float) -> list[W]:
         """Give the waiters whose time is up; they are to be answered as not recorded.
@@ -163,6 +206,7 @@ class GroupCommit(Generic[W]):
                 item = item[expired:]
             if item:
                 self._append(item)
+        self._make_room()
         return waiters
 
     def _lose(self, entries: list[Entry[W]]) -> list[W]:

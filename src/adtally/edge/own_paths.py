@@ -37,6 +37,8 @@ class OwnPaths:
         if request.path == b"/-/readyz":
             if self._ready():
                 return 200, b"ready\n", b""
+            if self._stats.spool().full:
+                return 503, b"the event log is away, and the spool is full\n", b"Retry-After: 1\r\n"
             return 503, b"the event log does not take clicks now\n", b"Retry-After: 1\r\n"
         if request.path != b"/-/metrics":
             self._stats.refused["unknown_path"] += 1

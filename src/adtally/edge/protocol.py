@@ -242,6 +242,12 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
         return None
 
+    def close_idle(self, idle_s: float) -> None:
+        """Close if nothing was asked for `idle_s` and nothing is being asked now."""
+        busy = self.outstanding or self.backlog or (self.parser is not None and self.parser.unfinished)
+        if self.transport is not None and not busy and self.site.now_s - self.idle_since_s >= idle_s:
+            self.transport.close()
+
     def stop(self) -> None:
         """Take no more requests; close after what is outstanding."""
         self.deaf = True

@@ -1,7 +1,7 @@
 """What the edge answers to which path (design section 6), and the way of a click through the log (section 1)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from adtally.clock import Clock
@@ -20,7 +20,7 @@ from adtally.edge.protocol import Connection
 from adtally.edge.responses import CLOSE, KEEP_ALIVE, DateLine, Refusal, Status, not_recorded, with_body
 from adtally.edge.stats import EdgeStats, Refused, Unrecorded
 from adtally.errors import InvalidValueError, LogError
-from adtally.eventlog.port import LogWriter
+from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
@@ -42,7 +42,15 @@ _REFUSED: Final[dict[Status, Refused]] = {
 class EdgeSite:
     """One worker's answers. Lives in one event loop; only the writer's calls happen in another thread."""
 
-    def __init__(self, config: EdgeConfig, replica: AdReplica, writer: LogWriter, edge_id: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        replica: AdReplica,
+        writer: LogWriter,
+        edge_id: str,
+        clock: Clock,
+        spool: Callable[[], SpoolState] = SpoolState,
+    ) -> None:
         self.clock: Final = clock
         self.now_s = clock.monotonic_s()
         self.head_timeout_s = float(config.head_timeout_s)
@@ -50,7 +58,7 @@ class EdgeSite:
         self.deadlines: Deadlines[Connection] = Deadlines(self.now_s)
         self.read_plain: Final = PlainHeads().read
         self.connections: Final[set[Connection]] = set()
-        self.stats: Final = EdgeStats()
+        self.stats: Final = EdgeStats(spool)
         self.identity: Final = Identity(edge_id, clock.now_ms())
         self.drained: Final = asyncio.Event()
         """Set while nothing waits for the log, or gathers before it does."""
@@ -59,6 +67,7 @@ class EdgeSite:
         """Set while there are no connections."""
         self.deserted.set()
         self.stopping = False
+        self.on_full: Callable[[], None] = lambda: None
         self.crashed: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
         """Gets the exception of a writer that failed otherwise than its port says."""
         self._config: Final = config
@@ -92,14 +101,24 @@ class EdgeSite:
         self._was_ready = True
 
     def connected(self, connection: Connection, host: str) -> Client | None:
-        """Take note of a new connection; None if there are too many."""
-        if self.stopping or len(self.connections) >= self._config.connections_max:
+        """Take note of a new connection; None for the few that come before `on_full` has shut the gate."""
+        if self.stopping or self.full():
             self.stats.count["connections_refused"] += 1
             return None
         self.stats.count["connections_accepted"] += 1
         self.connections.add(connection)
         self.deserted.clear()
+        if self.full():
+            self.on_full()
         return self._clients.peer(host)
+
+    def full(self) -> bool:
+        """Whether there are as many connections as may be."""
+        return len(self.connections) >= self._config.connections_max
+
+    def crowded(self) -> bool:
+        """Whether new connections are better left to the kernel, or to another edge."""
+        return self.stopping or self.full() or (self._config.overload == "refuse" and self.commit.behind)
 
     def disconnected(self, connection: Connection) -> None:
         """Take note of the end of a connection that was taken."""
@@ -210,8 +229,7 @@ class EdgeSite:
             self.drained.set()
 
     def _submit(self, now_s: float) -> None:
-        batch = None if self._closing else self.commit.take_batch(now_s)
-        if batch is not None:
+        if not self._closing and (batch := self.commit.take_batch(now_s)) is not None:
             self.drained.clear()
             self._thread.submit(batch)
 
@@ -228,7 +246,7 @@ class EdgeSite:
             self.closed.set_result(error)
             return
         now_s = self.clock.monotonic_s()
-        outcome = self.commit.finished(error, now_s)
+        outcome = self.commit.finished(error, now_s, took_s)
         if error is not None:
             log.error("the event log could not keep a batch", error=str(error), clicks=len(outcome.waiters))
         if self.commit.pending >= self._config.batch_events_max:
@@ -278,7 +296,7 @@ class EdgeSite:
     def publish(self) -> None:
         """Bring the metrics up to date, and report a change of readiness."""
         ready = self.ready()
-        self.stats.publish(len(self.connections), self.commit.pending, ready=ready)
+        self.stats.publish(len(self.connections), self.commit.pending, self.clock.now_ms(), ready=ready)
         if ready != self._was_ready and not self.stopping:
             self._was_ready = ready
             (log.info if ready else log.error)("the event log takes clicks again" if ready else "not ready: event log")

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from adtally.clock import Clock
 from adtally.config import EdgeConfig
+from adtally.edge.gate import Gate
 from adtally.edge.protocol import Connection
 from adtally.edge.site import EdgeSite
 from adtally.errors import AdtallyError
-from adtally.eventlog.port import LogWriter
+from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.registry.port import AdReplica
 from adtally.telemetry import log
 
@@ -20,7 +21,8 @@ HEARTBEAT_GAP_S: Final = 1.0
 """Between two heartbeats under load; without events they come each `heartbeat_ms`."""
 STOP_EXTRA_S: Final = 1.0
 """What stopping may take beyond the time that clicks wait for the log."""
-BACKLOG: Final = 4_096
+IDLE_WHEN_FULL_S: Final = 1.0
+"""While connections wait for room, one that asked nothing for so long is closed."""
 
 
 async def run_edge(
@@ -33,27 +35,31 @@ async def run_edge(
     stop: asyncio.Event,
     on_ready: Callable[[], None],
     on_beat: Callable[[], None],
+    spool: Callable[[], SpoolState] = SpoolState,
 ) -> None:
     """Serve on `sock`, which is bound, until `stop` is set; then answer what is in flight and close the writer.
 
     `writer` holds the Opening record of `edge_id`. `on_ready` is called once connections are accepted, `on_beat` at
-    each heartbeat. Raises what the writer or the replica raise beside the errors of their ports.
+    each heartbeat; `spool` tells what the writer holds back, where there is a spool. Raises what the writer or the
+    replica raise beside the errors of their ports.
     """
-    site = EdgeSite(config, replica, writer, edge_id, clock)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(site), sock=sock, backlog=BACKLOG)
-    pulse = asyncio.create_task(_pulse(config, site, on_beat))
+    site = EdgeSite(config, replica, writer, edge_id, clock, spool)
+    gate = Gate(sock, lambda: Connection(site))
+    await gate.open()
+    site.on_full = gate.shut
+    pulse = asyncio.create_task(_pulse(config, site, gate, on_beat))
     stopped = asyncio.create_task(stop.wait())
     ends: set[asyncio.Future[Any]] = {pulse, stopped, site.crashed}
     try:
         on_ready()
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        server.close()
+        gate.end()
         if not stopped.done():
             # Whichever of the two is done, it is by an exception.
             await (pulse if pulse.done() else site.crashed)
         await _drain(config, site)
     finally:
-        server.close()
+        gate.end()
         pulse.cancel()
         stopped.cancel()
         for connection in list(site.connections):
@@ -61,14 +67,22 @@ async def run_edge(
     await _close_writer(config, site)
 
 
-async def _pulse(config: EdgeConfig, site: EdgeSite, on_beat: Callable[[], None]) -> None:
+async def _pulse(config: EdgeConfig, site: EdgeSite, gate: Gate, on_beat: Callable[[], None]) -> None:
     """Do what is due by time, for as long as the worker lives."""
     heartbeat_s = config.heartbeat_ms / 1000
-    beat_at_s = refresh_at_s = site.now_s
+    beat_at_s = refresh_at_s = room_at_s = site.now_s
     logged_s, logged_seq = site.now_s - HEARTBEAT_GAP_S, -1
     while True:
         site.tick()
         now_s = site.now_s
+        if site.full() and now_s >= room_at_s:
+            room_at_s = now_s + IDLE_WHEN_FULL_S
+            for connection in list(site.connections):
+                connection.close_idle(IDLE_WHEN_FULL_S)
+        if site.crowded():
+            gate.shut()
+        else:
+            await gate.open()
         if now_s >= refresh_at_s:
             refresh_at_s = now_s + REFRESH_S
             _refresh(site)

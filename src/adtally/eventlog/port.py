@@ -38,6 +38,12 @@ def is_shared(partition: Partition) -> bool:
     return partition.startswith(SHARED_PREFIX)
 
 
+def shard_number(partition: Partition) -> int | None:
+    """Give the number of a shared partition, None for any other: control records, imports, an edge's own."""
+    number = partition.removeprefix(SHARED_PREFIX)
+    return int(number) if number != partition and number.isdecimal() else None
+
+
 def is_import(partition: Partition) -> bool:
     """Tell whether a partition holds imported events, which are late by definition.
 
@@ -99,6 +105,19 @@ class LogWriter(Protocol):
     def close(self, closing: Control | None, now_ms: int) -> None:
         """Append `closing` if given, and release the partition. Later calls raise LogClosedError."""
         ...
+
+
+class SpoolState(msgspec.Struct, frozen=True):
+    """What an edge holds back on its own disk while its log is away."""
+
+    size_bytes: int = 0
+    """Of the disk."""
+    oldest_ts_ms: int | None = None
+    """The time of the oldest event that is held back, a second earlier at most; None where none is known of."""
+    drained_events: int = 0
+    """That were moved from the spool into the log since the start."""
+    full: bool = False
+    """Whether there was no room for what came last."""
 
 
 class LogReader(Protocol):

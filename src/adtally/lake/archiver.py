@@ -5,6 +5,7 @@ would restart. A kill anywhere between repeats what was not committed: the same 
 readers take each (edge_id, seq) once, and never a claim for what is not there.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Final
 
@@ -17,7 +18,7 @@ from adtally.eventlog.port import BEGINNING, DeadLetters, LogReader, Partition, 
 from adtally.lake.flush import Flush
 from adtally.lake.inlet import Inlet
 from adtally.lake.port import Lake
-from adtally.ledger.port import ArchiveLedger
+from adtally.ledger.port import ArchiveLedger, ArchiveNote
 from adtally.telemetry import log
 
 READ_BYTES_MAX: Final = 8 << 20
@@ -66,6 +67,9 @@ class Archiver:
     Memory is bounded by `flush_bytes` of the log and the copy that sorting makes: buffers hold the log's order, and are
     parted into hours only when they are flushed. An import that wanders over many hours makes a file of each of them in
     each flush, however small; compaction mends that.
+
+    `own` tells which partitions it archives, where several archivers share a log. Of the others it tells the ledger
+    that they are there, so that hours wait for an archiver of theirs, even one that was never started.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Archiver:
         dead_letters: DeadLetters,
         config: LakeConfig,
         rnd: Random,
+        own: Callable[[Partition], bool] = lambda _: True,
     ) -> None:
         self._reader = reader
         self._lake = lake
@@ -83,6 +88,8 @@ class Archiver:
         self._dead_letters = dead_letters
         self._config = config
         self._rnd = rnd
+        self._own = own
+        self._others: set[Partition] = set()
         self._committed = reader.committed()
         self._inlets: dict[Partition, Inlet] = {}
         self._flush: Flush | None = None
@@ -146,13 +153,17 @@ class Archiver:
         if self._flushed_ms is None:
             self._flushed_ms = now_ms
         for partition in self._reader.partitions():
-            if partition not in self._inlets:
+            if not self._own(partition):
+                self._others.add(partition)
+            elif partition not in self._inlets:
                 self._inlets[partition] = Inlet(partition, self._committed.get(partition, BEGINNING))
         events = 0
-        for inlet in self._inlets.values():
+        for partition, inlet in list(self._inlets.items()):
             room = self._config.flush_bytes - self._buffered_bytes()
             if room <= 0:
                 break
+            # Who was read stands behind the others now: where all have much to give, all come forward.
+            self._inlets[partition] = self._inlets.pop(partition)
             try:
                 events += inlet.read(self._reader, now_ms, min(room, READ_BYTES_MAX))
             except PositionGoneError:
@@ -200,7 +211,8 @@ class Archiver:
             files = flush.write(self._lake)
             self._dead_letters.put(flush.letters)
             faultpoint.reach("archiver.buried")
-            self._ledger.note_archived(flush.notes, flush.marks, flush.absences)
+            there = [ArchiveNote(each, BEGINNING, 0) for each in sorted(self._others)]
+            self._ledger.note_archived([*flush.notes, *there], flush.marks, flush.absences)
             faultpoint.reach("archiver.noted")
             self._reader.commit({note.partition: note.position for note in flush.notes})
             faultpoint.reach("archiver.committed")

@@ -199,6 +199,7 @@ class Supervisor:
         metrics.mkdir(parents=True)
         workers = config.edge.workers or max(1, (os.cpu_count() or 1) // 2)
         wiring.prepare_logs(folder, workers)
+        wiring.follow_rules(folder, config)
         api = await self._listen(config.serve.host, config.serve.port, "--api-port")
         intake = await self._listen("127.0.0.1", 0, "")
         click_port, edges = config.edge.port, []

@@ -66,6 +66,8 @@ class ReconcileLoop:
             report = self._reconciler.run(Wanted(verify=verify))
             if verify:
                 self._verified_ms = now_ms
+                again, failed = len(report.republished), len(report.failures)
+                log.info("the store was compared with the ledger", hours_published_again=again, hours_failed=failed)
             day_ms = self._reconciler.second_pass_due()
             if day_ms is not None:
                 self._reconciler.second_pass(day_ms)

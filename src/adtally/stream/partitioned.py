@@ -9,7 +9,7 @@ from typing import Final
 
 from adtally.config import StreamConfig
 from adtally.errors import LogError
-from adtally.eventlog.port import BEGINNING, CONTROLS, DeadLetters, LogReader, Partition, Position
+from adtally.eventlog.port import BEGINNING, CONTROLS, DeadLetters, LogReader, Partition, Position, shard_number
 from adtally.olap.port import OlapWriter
 from adtally.stream.decoding import Decoding
 from adtally.stream.heard import Listener, Promised
@@ -17,9 +17,6 @@ from adtally.stream.outbox import Outbox, Pump, passed
 from adtally.stream.partition import PartitionCount
 from adtally.stream.port import ReportBoard, StreamReport
 from adtally.telemetry import log
-
-CLICKS_PREFIX: Final = "clicks-"
-"""Of the names of partitions that hold clicks; their number follows."""
 
 PARTITIONS_EVERY_MS: Final = 1_000
 """How often new partitions are looked for."""
@@ -159,12 +156,6 @@ class PartitionedStream:
         except LogError as error:
             # Nothing is lost: an older position only means a longer replay.
             log.warning("the restart positions were not committed", error=str(error))
-
-
-def shard_number(partition: Partition) -> int | None:
-    """Give the number of a partition of clicks, None for any other: control records, imports."""
-    number = partition.removeprefix(CLICKS_PREFIX)
-    return int(number) if number != partition and number.isdecimal() else None
 
 
 def start_anew(board: ReportBoard, forget_positions: Callable[[], None], writer: OlapWriter) -> None:

@@ -4,7 +4,8 @@ Adapters are imported inside the functions, so that a process loads only what it
 """
 
 from adtally.config import Config
-from adtally.wiring.anew import count_live_anew
+from adtally.wiring.anew import count_live_anew, follow_rules
+from adtally.wiring.backups import take_backup
 from adtally.wiring.counter import run_archiver_role, run_counter_role, run_loader_role, run_stream_role
 from adtally.wiring.edge import run_edge_role
 from adtally.wiring.logs import declared_readers, edge_partition, open_history_import, open_letters, prepare_logs
@@ -15,6 +16,7 @@ __all__ = [
     "count_live_anew",
     "declared_readers",
     "edge_partition",
+    "follow_rules",
     "open_history_import",
     "open_ledger",
     "open_letters",
@@ -30,6 +32,7 @@ __all__ = [
     "run_reconciler_role",
     "run_store_role",
     "run_stream_role",
+    "take_backup",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.errors import LogError, PositionGoneError
-from adtally.eventlog.port import CONTROLS, is_import
+from adtally.eventlog.port import CONTROLS, Partition, is_import, is_shared, shard_number
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import HOUR_MS
@@ -106,11 +106,11 @@ def run_stream_role(
         return
     from adtally.ledger.board import SqlReportBoard
     from adtally.stream.delivery import ThreadPump, WriterSink
-    from adtally.stream.partitioned import CLICKS_PREFIX, PartitionedStream
+    from adtally.stream.partitioned import PartitionedStream
 
     database = open_ledger_database(config)
     store = open_store(folder, config)
-    reader = open_reader(folder, config, "stream", lambda each: each == CONTROLS or each.startswith(CLICKS_PREFIX))
+    reader = open_reader(folder, config, "stream", lambda each: each == CONTROLS or is_shared(each))
     pump = ThreadPump(WriterSink(store, SqlReportBoard(database)))
     ledger = open_ledger(folder, config)
     bounds = ledger.bounds()
@@ -194,7 +194,17 @@ def _archiver(folder: DataFolder, config: Config) -> "Archiver":
         open_dead_letters(folder, config),
         config.lake,
         random.Random(),  # noqa: S311 - spreads retries in time
+        lambda partition: archived_here(partition, config.lake.partitions),
     )
+
+
+def archived_here(partition: Partition, numbers: tuple[int, ...]) -> bool:
+    """Tell whether the archiver that takes the shared partitions of these numbers takes this one.
+
+    Without numbers it takes all; with 0 among them, also all partitions that have no number.
+    """
+    number = shard_number(partition)
+    return not numbers or (0 if number is None else number) in numbers
 
 
 def _archive_until(archiver: "Archiver", ended: threading.Event, seen: Seen) -> None:

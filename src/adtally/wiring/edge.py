@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, set_for_children
 from adtally.edge.identity import new_edge_id
-from adtally.eventlog.port import LogWriter
+from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.folder import DataFolder
+from adtally.telemetry import log
 from adtally.wiring.ads import ads_file
 from adtally.wiring.logs import edge_partition, kafka_writer
 from adtally.wiring.threads import beside
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DRAIN_TIMEOUT_MS = 5_000
 """Nobody waits for a redirect behind what is drained."""
+DEFECT_PAUSE_S = 2.0
 
 
 async def run_edge_role(
@@ -46,36 +48,48 @@ async def run_edge_role(
         host.publish()
         on_beat()
 
-    with ads_file(folder, config) as file, _open_log(folder, config, index, edge_id) as writer:
+    with ads_file(folder, config) as file, _open_log(folder, config, index, edge_id) as (writer, spool):
         replica = SqliteAdReplica(file)
         gc.freeze()
-        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, beat)
+        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, beat, spool)
 
 
 @contextlib.contextmanager
-def _open_log(folder: DataFolder, config: Config, index: int, edge_id: str) -> Iterator[LogWriter]:
-    """Open the log for a worker, which closes it; at the end whatever helps it ends too. Raises LogError."""
+def _open_log(
+    folder: DataFolder, config: Config, index: int, edge_id: str
+) -> Iterator[tuple[LogWriter, Callable[[], SpoolState]]]:
+    """Open the log for a worker, which closes it, and what tells of its spool; at the end whatever helps it ends too.
+
+    Raises LogError.
+    """
     now_ms = SYSTEM_CLOCK.now_ms()
     if not config.log.brokers:
         from adtally.eventlog.sqlite.writer import SqliteLogWriter
 
-        yield SqliteLogWriter.open(folder.log, edge_partition(index), edge_id, now_ms, config.log.segment_bytes)
+        opened = SqliteLogWriter.open(folder.log, edge_partition(index), edge_id, now_ms, config.log.segment_bytes)
+        yield opened, SpoolState
         return
     from adtally.eventlog.spool.writer import SpooledWriter
 
-    log, drain_log = kafka_writer(config.log, config.log.spool_after_ms), kafka_writer(config.log, DRAIN_TIMEOUT_MS)
-    log.warm_up(edge_id, now_ms)
+    fresh_log = kafka_writer(config.log, config.log.spool_after_ms)
+    drain_log = kafka_writer(config.log, DRAIN_TIMEOUT_MS)
+    fresh_log.warm_up(edge_id, now_ms)
     writer, drainer = SpooledWriter.open(
-        log, drain_log, folder.spool, edge_id, now_ms, config.log.spool_bytes_max, config.log.spool_after_ms
+        fresh_log, drain_log, folder.spool, edge_id, now_ms, config.log.spool_bytes_max, config.log.spool_after_ms
     )
     try:
         with beside("spool", lambda ended: _drain_until(drainer, ended)):
-            yield writer
+            yield writer, lambda: writer.state
     finally:
         drainer.close(SYSTEM_CLOCK.now_ms())
 
 
 def _drain_until(drainer: "SpoolDrainer", ended: threading.Event) -> None:
     """Move what is spooled to the log."""
-    while not ended.wait(drainer.step(SYSTEM_CLOCK.now_ms())):
-        pass
+    wait_s = 0.0
+    while not ended.wait(wait_s):
+        try:
+            wait_s = drainer.step(SYSTEM_CLOCK.now_ms())
+        except Exception as error:  # noqa: BLE001 - a spool that nobody drains any more would be seen too late
+            log.error("A DEFECT KEEPS THE SPOOL FROM BEING DRAINED; it is tried again", exc_info=error)
+            wait_s = DEFECT_PAUSE_S

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from adtally.config import EdgeConfig
 from unit.edge.running import RunningEdge
 
 HOST = b"Host: edge.example\r\n"
@@ -186,15 +185,3 @@ def test_empty_lines_before_a_request_are_skipped(edge: RunningEdge) -> None:
     with edge.client() as client:
         client.send(b"\r\n\r\n" + CLICK + HOST + b"\r\n")
         assert client.answer().status == 302
-
-
-def test_connections_above_the_limit_are_closed_at_once() -> None:
-    config = EdgeConfig(connections_max=2, heartbeat_ms=20)
-    with RunningEdge(config) as edge, edge.client() as first, edge.client() as second:
-        assert first.get("/-/healthz").status == 200
-        assert second.get("/-/healthz").status == 200
-
-        with edge.client() as third:
-            assert third.cut_off()
-
-        assert first.get("/-/healthz").status == 200

@@ -7,10 +7,10 @@ import pytest
 from adtally.config import StreamConfig
 from adtally.errors import LogError
 from adtally.event import Event, encode_event
-from adtally.eventlog.port import BEGINNING, Partition, Position, Record
+from adtally.eventlog.port import BEGINNING, Partition, Position, Record, shard_number
 from adtally.olap.port import LiveRows
 from adtally.stream.outbox import ROWS_MAX
-from adtally.stream.partitioned import PartitionedStream, shard_number, start_anew
+from adtally.stream.partitioned import PartitionedStream, start_anew
 from adtally.stream.port import LiveFlush
 from support.counts import Counts, InstantPump, MemoryLive
 from support.memory_board import MemoryReportBoard

@@ -1,11 +1,13 @@
 """Reads the topics of an event log, for one reader's name."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -23,6 +25,12 @@ ANSWER_S_MAX: Final = 5.0
 LISTED_S: Final = 5.0
 """For so long partitions that were listed are believed to be all."""
 TAKE_MESSAGES: Final = 4_000
+RETRY_S: Final = 0.1
+_COORDINATOR_MOVES: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 FEED_BYTES_MAX: Final = 4 << 20
 """A partition that nobody reads on is paused when it holds so much."""
 
@@ -113,10 +121,7 @@ class KafkaLogReader:
         asked = [TopicPartition(*self._topics.place(each)) for each in self.partitions()]
         if not asked:
             return {}
-        try:
-            found = self._consumer.committed(asked, timeout=ASK_S)
-        except KafkaException as error:
-            raise log_error(f"positions of reader {self._name!r} cannot be read", error) from error
+        found = self._ask_committed(asked)
         self._raise_first_error(found)
         prefixes = self._topics.prefixes()
         return {
@@ -154,6 +159,19 @@ class KafkaLogReader:
     def close(self) -> None:
         """Let go of the brokers."""
         self._consumer.close()
+
+    def _ask_committed(self, asked: list[TopicPartition]) -> list[TopicPartition]:
+        deadline_s = self._clock.monotonic_s() + ASK_S
+        found: list[TopicPartition] | None = None
+        while found is None:
+            try:
+                found = self._consumer.committed(asked, timeout=ASK_S)
+            except KafkaException as error:
+                # Brokers that just came up still find out which of them keeps the positions.
+                if error.args[0].code() not in _COORDINATOR_MOVES or self._clock.monotonic_s() >= deadline_s:
+                    raise log_error(f"positions of reader {self._name!r} cannot be read", error) from error
+                time.sleep(RETRY_S)
+        return found
 
     def _feed_at(self, partition: Partition, start: Position) -> Feed:
         place = self._topics.place(partition)

@@ -13,6 +13,7 @@ from adtally.event import Closing, Control, decode_control, decode_event
 from adtally.eventlog.port import LogWriter, Record
 from adtally.eventlog.spool.backlog import Backlog
 from adtally.eventlog.spool.store import SpoolStore
+from adtally.eventlog.sqlite.segment import parse_position
 from adtally.telemetry import log
 
 STEP_BYTES: Final = 256 * 1024
@@ -56,6 +57,8 @@ class SpoolDrainer:
         try:
             moved = self._drain_adopted(now_ms) if adopted else self._drain_own(now_ms)
         except LogError as error:
+            # The next folder's turn comes, whether it is this one that cannot be read or the log that takes nothing.
+            self._adopted.rotate(-1 if adopted else 0)
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning("what is spooled does not go into the log yet", error=self._trouble)
@@ -81,18 +84,19 @@ class SpoolDrainer:
             if backlog.away and backlog.unsaid is not None:
                 self._timed([], [backlog.unsaid], now_ms)
             return False
-        records = self._own.read(STEP_BYTES)
+        records = self._read(self._own)
         self._send(records, now_ms)
         if records and not backlog.closed:
             self._own.passed(records[-1].next)
-            backlog.drop(len(records))
+            backlog.drop(sum(map(_appends, records)))
         return bool(records)
 
     def _drain_adopted(self, now_ms: int) -> bool:
         left = self._adopted[0]
-        records = left.store.read(STEP_BYTES)
+        records = self._read(left.store)
         if records:
             left.note(records)
+            self._tell_oldest()
             self._send(records, now_ms)
             left.store.passed(records[-1].next)
             return True
@@ -100,11 +104,22 @@ class SpoolDrainer:
             log.warning("closing the log of an edge that vanished", edge_id=left.store.edge_id, last_seq=left.last_seq)
         self._timed([], [Closing(left.store.edge_id, left.last_seq, max(left.ts_ms, now_ms))], now_ms)
         faultpoint.reach("spool.retired")
-        self._backlog.adopted_bytes -= left.size_bytes
+        self._backlog.let_go(left.size_bytes)
         left.store.close_reader()
         left.store.remove()
         self._adopted.popleft()
+        self._tell_oldest()
         return True
+
+    def _read(self, store: SpoolStore) -> list[Record]:
+        self._backlog.unreadable = True
+        records = store.read(STEP_BYTES)
+        self._backlog.unreadable = False
+        return records
+
+    def _tell_oldest(self) -> None:
+        known_ms = [left.oldest_ts_ms for left in self._adopted if left.oldest_ts_ms is not None]
+        self._backlog.adopted_oldest_ts_ms = min(known_ms, default=None)
 
     def _send(self, records: Sequence[Record], now_ms: int) -> None:
         """Bring records into the log, in their order. Raises LogError; then some of them may be there."""
@@ -127,6 +142,7 @@ class SpoolDrainer:
         started_s = self._clock.monotonic_s()
         if events:
             self._log.append(events, now_ms)
+            self._backlog.drained_events += len(events)
         for control in controls:
             self._log.append_control(control, now_ms)
         if (events or controls) and self._clock.monotonic_s() - started_s <= self._quick_s:
@@ -141,15 +157,29 @@ class _Left:
         self.size_bytes = store.size_bytes
         self.last_seq = 0
         self.ts_ms = 0
+        self.oldest_ts_ms: int | None = None
+        """Of what is next to be drained, once that was read."""
 
     def note(self, records: Sequence[Record]) -> None:
-        """Take note of the greatest number and time of the edge's own events."""
+        """Take note of the greatest number and time of the edge's own events, and of the time of the first of any."""
+        self.oldest_ts_ms = None
         for record in records:
             if record.kind != "events":
                 continue
+            payload = record.payload
             try:
-                last = decode_event(record.payload[record.payload.rfind(b"\n") + 1 :])
+                last = decode_event(payload[payload.rfind(b"\n") + 1 :])
+                if self.oldest_ts_ms is None:
+                    self.oldest_ts_ms = decode_event(payload.split(b"\n", 1)[0]).ts_ms
             except msgspec.MsgspecError:
                 continue
             if last.edge_id == self.store.edge_id:
                 self.last_seq, self.ts_ms = max(self.last_seq, last.seq), max(self.ts_ms, last.ts_ms)
+
+
+def _appends(record: Record) -> int:
+    """Give of how many appends a record tells: of one, or where a segment is damaged, of all that are given up."""
+    if record.kind != "damaged":
+        return 1
+    at, following = parse_position(record.at), parse_position(record.next)
+    return following.n - at.n

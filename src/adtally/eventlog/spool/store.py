@@ -9,47 +9,51 @@ from pathlib import Path
 from typing import Final
 
 from adtally import faultpoint
-from adtally.errors import LogError
+from adtally.errors import LogError, PositionGoneError
 from adtally.event import Control
 from adtally.eventlog.port import BEGINNING, Partition, Position, Record
-from adtally.eventlog.sqlite.janitor import remove_expired
 from adtally.eventlog.sqlite.reader import SqliteLogReader
-from adtally.eventlog.sqlite.segment import parse_position
+from adtally.eventlog.sqlite.segment import Place, parse_position, segment_numbers, segment_path
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from adtally.folder import sync_folder
+from adtally.telemetry import log
 
 SEGMENT_BYTES: Final = 16 << 20
 SPOOL: Final = Partition("spool")
 _READER: Final = "drain"
-_EVER_MS: Final = 1 << 62
 
 
 class SpoolStore:
     """What one edge holds back. `keep` is called by one thread, the other methods by one that may be another."""
 
-    def __init__(self, folder: Path, writer: SqliteLogWriter | None, lock: int | None) -> None:
+    def __init__(self, folder: Path, writer: SqliteLogWriter | None, lock: int | None, vfs: str | None = None) -> None:
         self.edge_id = folder.name
         self._folder = folder
         self._writer = writer
         self._lock = lock
-        self._reader = SqliteLogReader(folder, _READER)
+        self._vfs = vfs
+        self._reader = SqliteLogReader(folder, _READER, vfs)
         self._at: Position | None = None
 
     @classmethod
-    def open(cls, root: Path, edge_id: str, now_ms: int) -> "SpoolStore":
-        """Make the folder of an edge that starts; from now on whoever comes later closes it. Raises LogError."""
+    def open(cls, root: Path, edge_id: str, now_ms: int, vfs: str | None = None) -> "SpoolStore":
+        """Make the folder of an edge that starts; from now on whoever comes later closes it.
+
+        Where an earlier call failed halfway, this one goes on. Raises LogError.
+        """
         folder = root / edge_id
         try:
             root.mkdir(parents=True, exist_ok=True)
             with _one_start(root):
-                folder.mkdir()
+                folder.mkdir(exist_ok=True)
                 sync_folder(root)
-                return cls(folder, SqliteLogWriter.open(folder, SPOOL, edge_id, now_ms, SEGMENT_BYTES), None)
+                writer = SqliteLogWriter.open(folder, SPOOL, edge_id, now_ms, SEGMENT_BYTES, vfs)
+                return cls(folder, writer, None, vfs)
         except OSError as error:
             raise LogError(f"{folder}: the spool cannot be made: {error}") from error
 
     @classmethod
-    def adopt(cls, root: Path) -> "list[SpoolStore]":
+    def adopt(cls, root: Path, vfs: str | None = None) -> "list[SpoolStore]":
         """Give the folders whose edges are dead, oldest first, each locked for this process. Raises LogError."""
         adopted: list[SpoolStore] = []
         try:
@@ -58,7 +62,7 @@ class SpoolStore:
                 for folder in sorted((each for each in root.iterdir() if each.is_dir()), key=_made_ns):
                     lock = _try_lock(folder)
                     if lock is not None:
-                        adopted.append(cls(folder, None, lock))
+                        adopted.append(cls(folder, None, lock, vfs))
         except OSError as error:
             raise LogError(f"{root}: the spool cannot be read: {error}") from error
         return adopted
@@ -84,15 +88,41 @@ class SpoolStore:
                 # The segment's own Opening: the edge's writer sent one to the log by itself, or put it behind this.
                 first = self._reader.read(SPOOL, BEGINNING, 1)
                 self._at = first[0].next if first else BEGINNING
-        return self._reader.read(SPOOL, self._at, bytes_max)
+        try:
+            return self._reader.read(SPOOL, self._at, bytes_max)
+        except PositionGoneError:
+            # Only what was passed is removed, but an earlier start could not note how far it had come.
+            self._at = Place(segment_numbers(self._folder / SPOOL)[0], 1, 0).position()
+            return self._reader.read(SPOOL, self._at, bytes_max)
 
     def passed(self, position: Position) -> None:
-        """Note durably that all before `position` is in the log, and remove what is not needed. Raises LogError."""
+        """Note that all before `position` is in the log, and remove what is not needed.
+
+        A disk that is full must not keep the spool from being emptied: what cannot be noted durably now is noted by the
+        next call, and after a kill before that it is moved once more.
+        """
         before, self._at = self._at, position
-        self._reader.commit({SPOOL: position})
+        try:
+            self._reader.commit({SPOOL: position})
+        except LogError as error:
+            log.warning("what is drained cannot be noted: a restart would drain it again", error=str(error))
         faultpoint.reach("spool.passed")
-        if not before or parse_position(before).segment != parse_position(position).segment:
-            remove_expired(self._folder, lambda _: (_READER,), _EVER_MS)
+        passed = parse_position(position).segment
+        if not before or parse_position(before).segment != passed:
+            self._remove_before(passed)
+
+    def _remove_before(self, passed: int) -> None:
+        folder = self._folder / SPOOL
+        try:
+            for number in segment_numbers(folder)[:-1]:
+                path = segment_path(folder, number)
+                if number >= passed:
+                    break
+                for file in (path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"), path):
+                    file.unlink(missing_ok=True)
+            sync_folder(folder)
+        except OSError as error:
+            log.warning("drained segments stay until more is drained", error=str(error))
 
     def close(self) -> None:
         """Let go of the folder, but for what `read` has opened: the next start adopts it, if it is still there."""

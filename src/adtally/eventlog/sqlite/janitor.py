@@ -45,7 +45,7 @@ def remove_expired(
     """Unlink finished segments that every declared reader has passed and whose last append was before `before_ms`.
 
     `declared_readers` names the readers of a partition. One that never committed holds everything: nothing may be
-    removed that it has yet to read.
+    removed that it has yet to read. Raises LogError, and OSError.
     """
     committed = committed_positions(root, vfs)
     removed: list[Path] = []
@@ -70,9 +70,13 @@ def _partition_folders(root: Path) -> list[Path]:
 
 
 def _last_append_ms(path: Path, vfs: str | None) -> int:
-    connection = connect(path, apsw.SQLITE_OPEN_READONLY, vfs)
     try:
-        row = connection.execute("SELECT appended_ms FROM record ORDER BY n DESC LIMIT 1").fetchone()
-    finally:
-        connection.close()
+        connection = connect(path, apsw.SQLITE_OPEN_READONLY, vfs)
+        try:
+            row = connection.execute("SELECT appended_ms FROM record ORDER BY n DESC LIMIT 1").fetchone()
+        finally:
+            connection.close()
+    except apsw.Error:
+        # Damaged, or its making was never completed: nobody reads more of it than was read, and its file has an age.
+        return path.stat().st_mtime_ns // 1_000_000
     return 0 if row is None else int(row[0])

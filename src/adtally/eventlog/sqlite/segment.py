@@ -17,7 +17,8 @@ SUFFIX: Final = ".segment"
 N_MAX: Final = 0xFFFF_FFFF
 """No record number is higher: eight hexadecimal digits of a position."""
 
-FRAME_BYTES: Final = 4_096 + 24
+PAGE_BYTES: Final = 4_096
+FRAME_BYTES: Final = PAGE_BYTES + 24
 """A page in the WAL, with its header."""
 
 DAMAGE: Final = (apsw.CorruptError, apsw.NotADBError)

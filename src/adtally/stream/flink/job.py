@@ -102,6 +102,8 @@ def properties(settings: JobSettings, start: Start) -> dict[str, str]:
     }
     if settings.state == "rocksdb":
         needed["execution.checkpointing.incremental"] = "true"
+        # Most clicks are new: without filters each of them is looked for in every file, and found in none.
+        needed["state.backend.rocksdb.use-bloom-filter"] = "true"
     if settings.checkpoints:
         needed["execution.checkpointing.dir"] = settings.checkpoints
     if settings.parallelism:

@@ -1,0 +1,69 @@
+"""Power is lost under load: what got its 302 is counted once, live and finally. See power.py for what the disk forgets.
+
+It is not the real thing: syncs are believed to do what they say, and writes below a sector are whole.
+"""
+
+import random
+import subprocess
+import time
+
+import pytest
+
+from faults.lab import Lab
+from faults.power import Disk
+from support.embedded import ADTALLY
+
+RATE = 1_000.0
+
+
+@pytest.mark.system
+def test_power_is_lost_under_load_and_no_acknowledged_click_with_it(
+    lab: Lab, seed: int, pytestconfig: pytest.Config
+) -> None:
+    rnd = random.Random(seed)
+    disk = Disk(lab.system.folder, lab.shim.journals)
+    disk.watch()
+    lab.shim.keep_journal()
+    lab.system.start()
+    losses: int = pytestconfig.getoption("--power-losses")
+    for number in range(losses):
+        with lab.load(RATE, 5, rnd):
+            time.sleep(rnd.uniform(1.5, 5.0))
+            # Each second time nothing at all is left of what was not synced.
+            lose_power(lab, disk, rnd, keeps=number % 2 == 1)
+            ready_s = start(lab)
+        print(f"loss {number + 1}, ready after {ready_s:.1f} s:", *lab.compare().lines(), sep="\n  ")
+    become_final(lab, disk, rnd)
+    print("final:", *lab.compare("final").lines(), sep="\n  ")
+    assert lab.system.stop() == 0
+    disk.replay()
+    # Metrics are written through mapped memory; what is in run/ is gone with each start.
+    assert [each for each in disk.differences() if "/run/metrics/" not in each] == [], "the shim missed a call"
+
+
+def lose_power(lab: Lab, disk: Disk, rnd: random.Random, keeps: bool) -> None:
+    """Kill everything, let the disk forget, and take what is left for the new beginning."""
+    lab.shim.kill_all()
+    lab.system.wait_killed()
+    disk.replay()
+    disk.lose_power(rnd, keeps)
+    disk.watch()
+
+
+def start(lab: Lab) -> float:
+    """Start the system again; give the seconds until it was ready."""
+    begun_s = time.monotonic()
+    lab.system.start()
+    return time.monotonic() - begun_s
+
+
+def become_final(lab: Lab, disk: Disk, rnd: random.Random) -> None:
+    """Let the hours of the clicks end, and lose power while they are counted again."""
+    lab.set_clock(2 * 3600)
+    command = [*ADTALLY, "reconcile", "--data-dir", str(lab.system.folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as recount:
+        time.sleep(rnd.uniform(0.3, 3.0))
+        lose_power(lab, disk, rnd, keeps=rnd.random() < 0.5)
+        recount.kill()
+    start(lab)
+    lab.system.command("reconcile")
