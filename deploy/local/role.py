@@ -20,6 +20,7 @@ class Role(Server):
         self.role = role
         self.name = role if index is None else f"{role}-{index}"
         self.port: int | None = free_port() if role in ("edge", "serve") else None
+        self.metrics_port = self.port or free_port()
         self._config = config
         self._index = index
         self._log_begins = 0
@@ -47,8 +48,9 @@ class Role(Server):
         return [sys.executable, "-m", "adtally", self.role, *files, *index]
 
     def environment(self) -> Mapping[str, str]:
-        """Give the one setting in which roles of a kind differ."""
-        return {} if self.port is None else {f"ADTALLY_{self.role.upper()}__PORT": str(self.port)}
+        """Give the settings in which roles of a kind differ."""
+        name = "TELEMETRY__METRICS_PORT" if self.port is None else f"{self.role.upper()}__PORT"
+        return {f"ADTALLY_{name}": str(self.metrics_port)}
 
     def ready(self) -> bool:
         """Ask, or look into the log where the role does not answer HTTP."""

@@ -4,10 +4,14 @@ import random
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 from deploy.local.cluster import Cluster
+from deploy.local.role import Role
 
 from adtally.cli.verify import table
+from support.metric_tables import exposed
+from support.metric_tables import table as table_of_metrics
 from support.whole import CURRENT_S_MAX, Row, Whole, frozen, killed, line
 
 pytestmark = pytest.mark.servers
@@ -70,3 +74,21 @@ def every_blow(cluster: Cluster) -> list[Blow]:
         )
     ]
     return [*kills, ("two brokers", "killed, 5 s", two_brokers_away), *freezes]
+
+
+def test_every_role_shows_metrics_that_the_operators_page_tells_of(whole: Whole) -> None:
+    cluster = whole.cluster
+    assert cluster.loader is not None
+    told = table_of_metrics("metrics").keys() | table_of_metrics("metrics of the spool").keys()
+    for role in cluster.roles():
+        shown = exposed(metrics_of(role))
+        assert "adtally_disk_free_bytes" in shown, role.name
+        assert shown.keys() <= told, role.name
+        assert ("adtally_reader_lag_seconds" in shown) == (role.role not in ("edge", "serve")), role.name
+    assert "adtally_archiver_oldest_unarchived_seconds" in metrics_of(cluster.archiver)
+    assert 'adtally_reader_lag_seconds{reader="loader"}' in metrics_of(cluster.loader)
+
+
+def metrics_of(role: Role) -> str:
+    answer = httpx.get(f"http://127.0.0.1:{role.metrics_port}/-/metrics", timeout=30, trust_env=False)
+    return answer.raise_for_status().text

@@ -1,5 +1,7 @@
 """`adtally doctor`: each check on a state that it must tell."""
 
+import errno
+import os
 import socket
 from pathlib import Path
 
@@ -17,8 +19,11 @@ from adtally.cli.doctor import (
     check_port,
     check_python,
     check_running,
+    check_server,
 )
+from adtally.cli.servers import servers_of
 from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config, LakeConfig, LogConfig, OlapConfig, RegistryConfig, Secret, ServeConfig
 from adtally.folder import DataFolder, RunInfo
 from support.serving import Served
 
@@ -144,3 +149,43 @@ def test_a_running_system_must_answer_on_both_addresses(tmp_path: Path) -> None:
         assert [finding.state for finding in check_running(ready)] == ["fail", "fail"]
     assert [finding.state for finding in check_running(ready)] == ["fail", "fail"]
     assert [finding.found for finding in check_running(None)] == ["none runs on this folder"]
+
+
+def test_a_server_that_takes_no_connections_fails_by_its_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert check_server("olap.urls", "127.0.0.1", port).state == "ok"
+    refused = check_server("olap.urls", "127.0.0.1", port)
+    assert (refused.check, refused.state, refused.found) == (
+        "olap.urls",
+        "fail",
+        f"127.0.0.1:{port}: Connection refused",
+    )
+
+
+def test_every_server_of_a_configuration_is_named_without_its_secrets() -> None:
+    config = Config(
+        registry=RegistryConfig(Secret("postgresql+psycopg://me:hush@db/x")),
+        log=LogConfig(brokers=("kafka-1:9092", "kafka-2:19092")),
+        olap=OlapConfig(urls=("http://clickhouse:8123",)),
+        serve=ServeConfig(cache_url=Secret("redis://:hush@cache:6380/0")),
+        lake=LakeConfig(s3_endpoint="https://s3.example.org"),
+    )
+    assert sorted(servers_of(config)) == [
+        ("lake.s3_endpoint", "s3.example.org", 443),
+        ("log.brokers", "kafka-1", 9092),
+        ("log.brokers", "kafka-2", 19092),
+        ("olap.urls", "clickhouse", 8123),
+        ("registry.url", "db", 5432),
+        ("serve.cache_url", "cache", 6380),
+    ]
+    assert not list(servers_of(Config()))
+
+
+def test_a_full_disk_is_told_from_one_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert check_disk(tmp_path, SetClock(0)).advice == "make room"
+    assert check_disk(tmp_path / "missing", SetClock(0)).advice.startswith("mend its owner")

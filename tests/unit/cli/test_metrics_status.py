@@ -4,12 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from adtally.buckets import Granularity
 from adtally.cli import metrics, status
+from adtally.cli.doctor import FREE_BYTES_FAIL
+from adtally.cli.status import disk
+from adtally.cli.target import _problem_text
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError, StoreUnavailableError
 from adtally.eventlog.port import Partition, Position
@@ -161,3 +165,17 @@ def test_a_part_is_not_well_until_its_crash_loop_is_a_minute_old() -> None:
     healths = {part.part: part.healthy for part in status.processes(run, 1_059_999)}
     assert healths == {"supervisor": True, "counter": False, "store": True}
     assert all(part.healthy for part in status.processes(run, 1_060_000))
+
+
+def test_a_disk_without_room_is_not_well() -> None:
+    assert disk(FREE_BYTES_FAIL).healthy
+    full = disk(FREE_BYTES_FAIL - 1)
+    assert (full.healthy, "make room" in full.detail) == (False, True)
+
+
+def test_what_a_server_says_in_plain_words_is_passed_on() -> None:
+    request = httpx.Request("GET", "http://edge/-/readyz")
+    plain = httpx.Response(503, text="the event log does not take clicks now\n", request=request)
+    assert _problem_text(plain).endswith("answered 503: the event log does not take clicks now")
+    page = httpx.Response(502, html="<p>bad gateway</p>", request=request)
+    assert _problem_text(page).endswith("answered 502")
