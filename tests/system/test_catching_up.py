@@ -17,7 +17,8 @@ from adtally.eventlog.port import Partition
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from support.counts import expected_counts
 from support.embedded import ADTALLY, Embedded, wait_for
-from system.test_kills import ADS, as_of_s, minutes, read_log
+from support.log_oracle import as_of_s, minutes, read_log
+from system.test_kills import ADS
 
 HOUR_MS = 3_600_000
 BATCH = 500
@@ -67,7 +68,8 @@ def test_a_log_that_is_an_hour_ahead_is_counted_exactly_and_then_the_numbers_are
         if outcome == "counted":
             clicks[ad_id, minute_s] += number
     first_s, last_s = (edge(minute_s for _, minute_s in clicks) for edge in (min, max))
-    found, _ = minutes(system, first_s, last_s + 60)
+    wait_for(lambda: last_s < as_of_s(system), 60, "numbers are complete")
+    found, _ = minutes(system, first_s, last_s + 60, ADS)
     assert found == clicks
 
     everything = {(event.edge_id, event.seq) for _, event in appended}

@@ -15,8 +15,8 @@ import pytest
 from adtally.edge.gate import QUEUE_S
 from support.crowd import CrowdReport, CrowdSpec, gather, report
 from support.embedded import Embedded, wait_for
+from support.log_oracle import read_log
 from support.samples import look_at
-from system.test_kills import read_log
 
 CONNECTIONS_MAX = 256
 PEAK_S, CROWD_S = 6.0, 20.0
