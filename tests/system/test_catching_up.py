@@ -59,7 +59,7 @@ def test_a_log_that_is_an_hour_ahead_is_counted_exactly_and_then_the_numbers_are
     print(f"{events} events of an hour, fresh {behind_s:.1f} s after the start; meanwhile", sent["latency"])
     assert sent["recorded"] == sent["sent"]
 
-    appended = read_log(system)
+    appended = read_log(system.folder)
     assert len(appended) == events + sent["sent"]
     clicks: Counter[tuple[str, int]] = Counter()
     for (_, _, ad_id, minute_s, _, outcome), (number, _) in expected_counts(

@@ -114,7 +114,7 @@ def is_quick(system: Embedded) -> bool:
 
 
 def all_promises_are_kept(system: Embedded, promises: list[Path]) -> None:
-    in_log = Counter((event.edge_id, event.seq) for _, event in read_log(system))
+    in_log = Counter((event.edge_id, event.seq) for _, event in read_log(system.folder))
     promised = set()
     for file in promises:
         for line in file.read_text(encoding="ascii").splitlines():
