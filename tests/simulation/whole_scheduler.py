@@ -84,24 +84,33 @@ class WholeScheduler(Scheduler):
         ms = rnd.choice(HOURS_MS)
         world.clock.advance(ms)
         world.note("clock", f"+{ms}, and everybody works")
+        for index, edge in enumerate(world.edges):
+            if edge is None and rnd.random() < 0.8:
+                world.start_edge(index)
         for edge in world.running():
+            if rnd.random() < 0.15:
+                # It sleeps, and with it what it has taken.
+                continue
             edge.heartbeat()
-            edge.work()
+            while edge.work():
+                pass
         self._work(lambda: world.counter is None, world.start_counter, lambda: None)
         self._work(lambda: world.store is None, world.start_store, lambda: None)
-        for _ in range(2):
+        for _ in range(3):
             self._work(lambda: world.counter is not None, self._count, self._kill_counter_stepping)
         self._work(lambda: world.counter is not None, self._tidy, lambda: None)
         for _ in range(2):
             self._work(lambda: world.counter is not None, self._archive, self._kill_archiver_stepping)
             world.clock.advance(world.whole.store.lake.flush_ms)
-        self._work(lambda: world.store is not None, self._reconcile, self._kill_store_stepping)
+        for _ in range(2):
+            self._work(lambda: world.store is not None, self._reconcile, self._kill_store_stepping)
+            self._work(lambda: world.store is None, world.start_store, lambda: None)
 
     def _work(self, possible: Callable[[], bool], call: Callable[[], None], kill: Callable[[], None]) -> None:
         if not possible():
             return
         profile, chance = self._profile, self._rnd.random()
-        if chance < 0.15 * profile.restarts:
+        if chance < 0.3 * profile.restarts:
             kill()
         elif self._world.up and chance > 1 - 0.04 * profile.power:
             self._lose_power()
