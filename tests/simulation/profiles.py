@@ -44,10 +44,9 @@ MINUTE_MS = 60_000
 HOURS_MS = (20_000, 61_000, 10 * MINUTE_MS, 25 * MINUTE_MS, 60 * MINUTE_MS, 61 * MINUTE_MS)
 
 
-def _whole(**weights: Any) -> Profile:
-    return Profile(
-        whole=True, changes=0.5, long_pauses=1.5, long_pauses_ms=HOURS_MS, hours=8, imports=0.8, actions=300, **weights
-    )
+def _whole(**weights: float) -> Profile:
+    usual: dict[str, Any] = {"hours": 8, "imports": 0.8, "actions": 300, "changes": 0.5}
+    return Profile(whole=True, long_pauses=1.5, long_pauses_ms=HOURS_MS, **(usual | weights))
 
 
 PROFILES = {
@@ -61,6 +60,7 @@ PROFILES = {
     "everything": Profile(kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5),
     "clock": Profile(kills=0.7, restarts=0.7, power=0.3, trouble=0.3, stops=0.3, clock_back=2),
     "hours": _whole(restarts=0.2, stops=0.2),
+    "hours-passes": _whole(restarts=1.2, hours=30, imports=3, actions=120),
     "hours-kills": _whole(kills=1, restarts=1, stops=0.3, partings=0.3),
     "hours-power": _whole(kills=0.3, restarts=0.5, power=1.2),
     "hours-disk": _whole(kills=0.3, restarts=0.5, trouble=1.5),
