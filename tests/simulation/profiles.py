@@ -60,7 +60,7 @@ PROFILES = {
     "everything": Profile(kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5),
     "clock": Profile(kills=0.7, restarts=0.7, power=0.3, trouble=0.3, stops=0.3, clock_back=2),
     "hours": _whole(restarts=0.2, stops=0.2),
-    "hours-passes": _whole(restarts=1.2, hours=30, imports=3, actions=120),
+    "hours-passes": _whole(restarts=1.5, hours=30, imports=3, actions=120),
     "hours-kills": _whole(kills=1, restarts=1, stops=0.3, partings=0.3),
     "hours-power": _whole(kills=0.3, restarts=0.5, power=1.2),
     "hours-disk": _whole(kills=0.3, restarts=0.5, trouble=1.5),
