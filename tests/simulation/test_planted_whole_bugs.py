@@ -17,8 +17,9 @@ from adtally.ledger import lines
 from adtally.ledger.sql import SqlLedger
 from adtally.olap.port import Grain, Span
 from adtally.reconcile.completeness import Completeness
-from adtally.reconcile.publication import Publication, _Found
+from adtally.reconcile.publication import Publication, _Found, dirty_of
 from adtally.reconcile.rollups import Rollups
+from adtally.utc import HOUR_MS
 from simulation.run import FailedRunError, run
 from simulation.store import Tables
 from support.counts import MemoryLive
@@ -161,8 +162,8 @@ def a_corrected_hour_does_not_make_its_day_outdated(patch: Patch) -> None:
 
 def a_prepared_line_is_taken_for_published(patch: Patch) -> None:
     def finish(publication: Publication, hour: Any, count: Any) -> None:
-        if publication._ledger.prepared(hour.hour_ms) is not None:
-            publication._ledger.confirm(hour.hour_ms, (), ())
+        spans = publication._writer.spans("minute", hour.hour_ms, hour.hour_ms + HOUR_MS)
+        publication._ledger.confirm(hour.hour_ms, spans, dirty_of(hour.hour_ms))
 
     patch.setattr(Publication, "_finish_interrupted", finish)
 
@@ -172,7 +173,7 @@ def a_line_is_confirmed_before_it_is_published(patch: Patch) -> None:
 
     def publish(publication: Publication, batch: Any) -> None:
         for hour_ms in batch.prepared:
-            publication._ledger.confirm(hour_ms, (), ())
+            publication._ledger.confirm(hour_ms, (), dirty_of(hour_ms))
         honest(publication, batch)
 
     patch.setattr(Publication, "publish", publish)

@@ -38,7 +38,9 @@ KILL_PASSINGS = (0, 0, 0, 1, 2)
 class Process(Protocol):
     """What can be killed."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """End as a killed process does: the files are closed by the system, and nothing is written."""
+        ...
 
 
 class Timeline:
