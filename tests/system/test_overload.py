@@ -19,7 +19,7 @@ from support.samples import look_at
 from system.test_kills import read_log
 
 CONNECTIONS_MAX = 256
-PEAK_S, CROWD_S = 6.0, 20.0
+PEAK_S, CROWD_S = 5.0, 15.0
 PATIENCE_S = 4.0
 BUSY = 3
 """Programs that share the edge's processor: what is left of it must be less than a third of what a crowd needs."""
