@@ -65,7 +65,7 @@ def test_three_times_too_many_people_cost_those_who_are_served_little(
     edge = system.run_info()["pids"]["edge-0"]
     with a_slow_processor(edge):
         before = crowd(system, tmp_path, "before", PEAK_S, at_once_max=CONNECTIONS_MAX // 2)
-        peak = before.recorded / before.seconds
+        peak = before.recorded_in_time / before.seconds
         memory = most = resident_bytes(edge)
         process = gather(spec(system, tmp_path, "crowd", seconds, 3 * peak, at_once_max=8_000))
         while process.poll() is None and process.stdout is not None:
@@ -77,8 +77,8 @@ def test_three_times_too_many_people_cost_those_who_are_served_little(
         recovery_s = time.monotonic() - ended_s
         after = crowd(system, tmp_path, "after", PEAK_S, at_once_max=CONNECTIONS_MAX // 2)
     # The machine may have become slower or faster meanwhile.
-    peak_after = after.recorded / after.seconds
-    goodput = during.recorded / during.seconds
+    peak_after = after.recorded_in_time / after.seconds
+    goodput = during.recorded_in_time / during.seconds
     offered = during.came / during.seconds
     print(f"peak {peak:,.0f}/s, later {peak_after:,.0f}/s, offered {offered:,.0f}/s, goodput {goodput:,.0f}/s")
     print(before, during, f"recovered within {recovery_s:.1f} s", sep="\n")
