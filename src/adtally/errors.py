@@ -108,3 +108,7 @@ class CacheError(AdtallyError):
 
 class RecountError(AdtallyError):
     """A recount did not come to its end; nothing was published."""
+
+
+class RecountDiedError(RecountError):
+    """The process that counted ended in the middle of it."""

@@ -1,5 +1,6 @@
 """Listening sockets, made before the process that serves on them."""
 
+import asyncio
 import socket
 
 from adtally.errors import AdtallyError
@@ -33,3 +34,18 @@ def url_of(sock: socket.socket) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - not a bind, a comparison
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def answers(url: str) -> bool:
+    """Tell whether `/-/readyz` answers 200."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        try:
+            writer.write(b"GET /-/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            line = await asyncio.wait_for(reader.readline(), 1.0)
+        finally:
+            writer.close()
+    except (OSError, TimeoutError):
+        return False
+    return line.split(b" ")[1:2] == [b"200"]

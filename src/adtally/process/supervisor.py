@@ -24,7 +24,7 @@ from adtally.config import Config
 from adtally.errors import AdtallyError, DataFolderError
 from adtally.folder import DataFolder, RunInfo, replace_file
 from adtally.process.child import ChildSpec
-from adtally.process.sockets import listen, url_of
+from adtally.process.sockets import answers, listen, url_of
 from adtally.registry.keys import key_id_of
 from adtally.serve.link import LinkSpec, make_link
 from adtally.telemetry import log
@@ -255,8 +255,8 @@ class Supervisor:
         deadline_s = SYSTEM_CLOCK.monotonic_s() + READY_S_MAX
         while not stop.is_set():
             if (
-                await _answers(self.click_url)
-                and await _answers(self.api_url)
+                await answers(self.click_url)
+                and await answers(self.api_url)
                 and self.children["counter"].ready.is_set()
             ):
                 return
@@ -290,18 +290,3 @@ def open_folder(path: Path) -> tuple[DataFolder, int]:
     except OSError as error:
         raise DataFolderError(f"{path} cannot be used as the data folder: {error}") from None
     return folder, folder.take_lock()
-
-
-async def _answers(url: str) -> bool:
-    """Tell whether `/-/readyz` answers 200."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    try:
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        try:
-            writer.write(b"GET /-/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            line = await asyncio.wait_for(reader.readline(), 1.0)
-        finally:
-            writer.close()
-    except (OSError, TimeoutError):
-        return False
-    return line.split(b" ")[1:2] == [b"200"]

@@ -27,7 +27,13 @@ class ReconcileLoop:
         self._config = config
         self._next_ms = 0
         self._verified_ms: int | None = None
+        self._whole = False
         self._regular = RegularPass(0, None, None)
+
+    @property
+    def verified(self) -> bool:
+        """True once all that is published was held against the ledger, and what differed was made anew."""
+        return self._whole
 
     def step(self, now_ms: int) -> None:
         """Make the pass that is due now, if any; it blocks for as long as that takes. Raises StoreUnavailableError.
@@ -68,6 +74,7 @@ class ReconcileLoop:
                 self._verified_ms = now_ms
                 again, failed = len(report.republished), len(report.failures)
                 log.info("the store was compared with the ledger", hours_published_again=again, hours_failed=failed)
+                self._whole = self._whole or not report.failures
             day_ms = self._reconciler.second_pass_due()
             if day_ms is not None:
                 self._reconciler.second_pass(day_ms)

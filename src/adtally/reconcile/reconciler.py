@@ -12,7 +12,7 @@ import msgspec
 
 from adtally.clock import Clock
 from adtally.config import LakeConfig, ReconcileConfig
-from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
+from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountDiedError, RecountError
 from adtally.eventlog.port import is_import
 from adtally.faultpoint import reach
 from adtally.lake.port import Lake
@@ -216,8 +216,30 @@ class Reconciler:
 
     def _recount(self, group: Sequence[DueHour]) -> Recounted:
         if any(hour.files for hour in group):
-            return self._parts.recounter.recount(self._job(group))
+            job = self._job(group)
+            try:
+                return self._parts.recounter.recount(job)
+            except RecountDiedError as error:
+                raise self._deadly(job) or error from None
         return Recounted((), {hour.hour_ms: NO_EVENTS for hour in group}, "none: no events", 0)
+
+    def _deadly(self, job: RecountJob) -> LakeDamagedError | None:
+        """Give the file of which whoever reads it alone dies: no checksum covers a footer. Raises as a recount."""
+        for file in job.files:
+            alone = msgspec.structs.replace(job, files=(file,))
+            # Twice: a process may have died of something else.
+            if self._dies_of(alone) and self._dies_of(alone):
+                return LakeDamagedError(file, "a process that reads it dies")
+        return None
+
+    def _dies_of(self, job: RecountJob) -> bool:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        Path(job.folder).mkdir(parents=True)
+        try:
+            self._parts.recounter.manifests(job)
+        except RecountDiedError:
+            return True
+        return False
 
     def _job(self, group: Sequence[DueHour]) -> RecountJob:
         files = sorted({file for hour in group for file in (*hour.look_back, *hour.files)})

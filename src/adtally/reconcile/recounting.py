@@ -10,7 +10,7 @@ from typing import IO, ClassVar, Final
 
 import msgspec
 
-from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountError
+from adtally.errors import LakeDamagedError, LakeFileGoneError, RecountDiedError, RecountError
 from adtally.reconcile.messages import Failure, Reply
 from adtally.reconcile.port import HourCount, Recounted, RecountJob
 
@@ -71,6 +71,7 @@ class _Child:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
         )
         self.pid = self._process.pid
+        self._killed = False
 
     @property
     def alive(self) -> bool:
@@ -78,7 +79,10 @@ class _Child:
         return not self._stderr.closed and self._process.poll() is None
 
     def ask(self, request: bytes) -> Reply:
-        """Send a job and wait for its end. Raises RecountError with the child's last words if it dies."""
+        """Send a job and wait for its end.
+
+        Raises RecountDiedError with the child's last words if it dies, RecountError if it was killed.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -89,10 +93,12 @@ class _Child:
             line = b""
         if line.endswith(b"\n"):
             return msgspec.json.decode(line, type=Reply)
-        raise RecountError(f"the recount's process ended with {self.bury()}")
+        raised = RecountError if self._killed else RecountDiedError
+        raise raised(f"the recount's process ended with {self.bury()}")
 
     def kill(self) -> None:
         """End whatever it does."""
+        self._killed = True
         self._process.kill()
 
     def bury(self) -> str:

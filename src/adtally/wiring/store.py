@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
 from adtally.counting import COUNTING_VERSION
-from adtally.errors import AdtallyError, StoreUnavailableError
+from adtally.errors import StoreUnavailableError
 from adtally.event import VERDICTS
 from adtally.faultpoint import reach
 from adtally.folder import DataFolder
@@ -21,6 +21,7 @@ from adtally.utc import FOREVER_MS
 from adtally.wiring.logs import open_letters
 from adtally.wiring.seen import Seen, metrics_shown
 from adtally.wiring.stores import (
+    Wholeness,
     open_cache,
     open_lake,
     open_ledger,
@@ -29,6 +30,7 @@ from adtally.wiring.stores import (
     open_registry,
     open_sessions,
     open_store,
+    reasons_of,
 )
 
 if TYPE_CHECKING:
@@ -71,13 +73,14 @@ async def run_store_role(
     from adtally.wiring.server import Server
 
     store = open_store(folder, config)
+    wholeness = Wholeness(store, config)
     progress, book = Progress(), MemoryRequests()
-    services = _services(folder, config, store, progress, book, click_url, link)
+    services = _services(folder, config, store, progress, book, click_url, link, wholeness)
     recounter = open_recounter(config)
     parts = _parts(folder, config, store, services.ledger, recounter, lambda: progress.as_of_ms or 0)
     api = build_app(services)
     servers = [Server(api, api.state.end_streams), Server(build_intake(store, progress, token))]
-    with reconciling(parts, config, book):
+    with reconciling(parts, config, book, wholeness=wholeness):
         await _serve_until(servers, (sock, intake_sock), stop, on_ready, on_beat)
     _close(services, store)
 
@@ -154,7 +157,9 @@ def _services(
     book: "RequestBook",
     click_url: str,
     link: "LinkSpec | None",
+    wholeness: Wholeness | None = None,
 ) -> "Services":
+    from adtally.olap.whole import ReaderWhenWhole
     from adtally.reconcile.requests import Desk
     from adtally.serve.services import Services
     from adtally.wiring.meters import more_metrics
@@ -162,13 +167,13 @@ def _services(
     registry = open_registry(folder, config)
     ledger = open_ledger(folder, config)
     return Services(
-        reader=store,
+        reader=store if wholeness is None else ReaderWhenWhole(store, wholeness.is_whole),
         registry=registry,
         ledger=ledger,
         clock=SYSTEM_CLOCK,
         config=config.serve,
         progress=progress,
-        ready=lambda: _reasons(store.ping, registry.ping, ledger.ping),
+        ready=lambda: reasons_of(store.ping, registry.ping, ledger.ping),
         reconcile=config.reconcile,
         letters=open_letters(folder, config),
         reconciling=Desk(book, ledger, SYSTEM_CLOCK),
@@ -252,7 +257,11 @@ def _parts(
 
 @contextlib.contextmanager
 def reconciling(
-    parts: "Parts", config: Config, book: "RequestBook", may: Callable[[], bool] = lambda: True
+    parts: "Parts",
+    config: Config,
+    book: "RequestBook",
+    may: Callable[[], bool] = lambda: True,
+    wholeness: Wholeness | None = None,
 ) -> Iterator[threading.Event]:
     """Reconcile in a thread, for as long as `may` says so before each step; the event is set when it says no.
 
@@ -272,6 +281,8 @@ def reconciling(
                 return
             try:
                 loop.step(SYSTEM_CLOCK.now_ms())
+                if wholeness is not None and loop.verified:
+                    wholeness.verified()
             except StoreUnavailableError as error:
                 log.warning("the reconciler waits for the ledger", error=str(error))
                 ended.wait(LEDGER_WAIT_S)
@@ -284,14 +295,3 @@ def reconciling(
         ended.set()
         parts.recounter.close()
         thread.join(RECONCILE_END_S_MAX)
-
-
-def _reasons(*pings: Callable[[], None]) -> list[str]:
-    """Give the reasons why a store does not answer."""
-    reasons = []
-    for ping in pings:
-        try:
-            ping()
-        except AdtallyError as error:
-            reasons.append(str(error))
-    return reasons

@@ -1,11 +1,14 @@
 """The stores that a configuration names: servers where it has their addresses, else files of the data folder."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config
+from adtally.errors import AdtallyError
 from adtally.folder import DataFolder
 from adtally.serve.cache.port import Cache
+from adtally.telemetry import log
 
 if TYPE_CHECKING:
     from adtally.eventlog.port import DeadLetters
@@ -110,6 +113,27 @@ def open_store(folder: DataFolder, config: Config) -> "ChdbStore | ClickHouseSto
     return store
 
 
+class Wholeness:
+    """Whether all that was published is in the store, as far as its engine tells when it opens damaged files."""
+
+    def __init__(self, store: "ChdbStore | ClickHouseStore", config: Config) -> None:
+        self._store = None if config.olap.urls else cast("ChdbStore", store)
+        lost = self._store.lost_parts() if self._store is not None else 0
+        self._whole = lost == 0
+        if lost:
+            log.error("parts of the store were damaged: no numbers until they are made anew from the lake", parts=lost)
+
+    def is_whole(self) -> bool:
+        """Tell whether numbers can be given."""
+        return self._whole
+
+    def verified(self) -> None:
+        """Take note that all that is published is what the ledger says."""
+        if not self._whole and self._store is not None:
+            self._store.forget_lost_parts()
+            self._whole = True
+
+
 def open_recounter(config: Config) -> "Recounter":
     """Give what counts raw events again."""
     s3 = s3_access(config) if config.lake.url else None
@@ -132,3 +156,14 @@ def open_cache(config: Config) -> Cache:
     from adtally.serve.cache.memory import MemoryCache
 
     return MemoryCache(config.serve.cache_bytes_max, SYSTEM_CLOCK)
+
+
+def reasons_of(*pings: Callable[[], None]) -> list[str]:
+    """Give the reasons why a store does not answer."""
+    reasons = []
+    for ping in pings:
+        try:
+            ping()
+        except AdtallyError as error:
+            reasons.append(str(error))
+    return reasons

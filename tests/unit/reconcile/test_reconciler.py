@@ -1,16 +1,20 @@
 """Hours become final, are corrected, and tell of damage."""
 
 import random
+from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
+from adtally.errors import RecountDiedError
 from adtally.eventlog.port import Partition
 from adtally.lake.compaction import compact_hour
 from adtally.ledger.port import EdgeMark
 from adtally.reconcile.passes import Wanted
+from adtally.reconcile.port import HourCount, Recounted, RecountJob
 from adtally.reconcile.reconciler import IMPORT_WAIT_MS
 from support.lake_events import click
-from support.plain_recount import lake_table
+from support.plain_recount import PlainRecounter, lake_table
 from support.reconciling import DAY_MS, SETTLED_MS, Backend, check_final, history, hour, spoil, three_hours
 
 
@@ -202,3 +206,35 @@ def test_hours_do_not_wait_long_for_an_import_that_broke_off(backend: Backend, s
     backend.lake.write(hour(2), "import-0-1", lake_table([(event, at_ms)]))
     assert [line.hour_ms for line in backend.run(at_ms).lines] == [hour(1)]
     assert [line.hour_ms for line in backend.run(at_ms + IMPORT_WAIT_MS).lines] == [hour(2)]
+
+
+class DeadlyRecounter(PlainRecounter):
+    """One whose process dies of a file."""
+
+    deadly = ""
+
+    def recount(self, job: RecountJob) -> Recounted:
+        self._read(job)
+        return super().recount(job)
+
+    def manifests(self, job: RecountJob) -> Mapping[int, HourCount]:
+        self._read(job)
+        return super().manifests(job)
+
+    def _read(self, job: RecountJob) -> None:
+        if self.deadly and any(file.endswith(self.deadly) for file in job.files):
+            raise RecountDiedError("the recount's process ended with status -11")
+
+
+def test_a_file_of_which_the_recounting_process_dies_is_named_and_the_other_hours_are_counted(tmp_path: Path) -> None:
+    recounter = DeadlyRecounter()
+    backend = Backend(tmp_path, recounter=recounter)
+    recounter.deadly = backend.archive(history(random.Random(1), 20, hour(0), hour(1), "a"))
+    backend.archive(history(random.Random(2), 20, hour(2), hour(3), "b"))
+    report = backend.run(hour(4))
+    states = {line.hour_ms: line.state for line in report.lines}
+    assert (states[hour(0)], states[hour(2)]) == ("damaged", "final")
+    # The hour behind it looks back into the file.
+    notes = [line.note for line in report.lines if line.state == "damaged"]
+    assert [recounter.deadly in note for note in notes] == [True, True]
+    assert not report.failures

@@ -27,3 +27,18 @@ def migrate(connection: Statements, path: Path) -> int:
         for name in (table, f"{table}_staging"):
             connection.run(f"ALTER TABLE {DATABASE}.{name} MODIFY SETTING {_FINAL_SETTINGS}")
     return version
+
+
+def lost_parts(connection: Statements) -> int:
+    """Give how many parts of the final tables the engine left aside, damaged, when it opened them."""
+    ((number,),) = connection.run(
+        "SELECT toUInt32(count()) FROM system.detached_parts "
+        f"WHERE database = '{DATABASE}' AND endsWith(table, '_final') AND startsWith(reason, 'broken')"
+    )
+    return int(number)
+
+
+def forget_lost_parts(connection: Statements) -> None:
+    """Remove what was left aside: only right once its rows were made anew."""
+    for table in _FINAL_TABLES:
+        connection.run(f"ALTER TABLE {DATABASE}.{table} DROP DETACHED PARTITION ALL SETTINGS allow_drop_detached = 1")

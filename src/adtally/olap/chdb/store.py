@@ -36,6 +36,14 @@ class ChdbStore(ChdbFinalTables):
         """Return if the store answers."""
         self._live.run("SELECT 1")
 
+    def lost_parts(self) -> int:
+        """Give how many parts of the final tables were damaged when the store was opened: their rows are not there."""
+        return schema.lost_parts(self._live)
+
+    def forget_lost_parts(self) -> None:
+        """Remove what is left of lost parts: only right once the final tables are what the ledger says."""
+        schema.forget_lost_parts(self._live)
+
     def append_live(self, rows: LiveRows) -> None:
         """Merge rows into the live table."""
         if len(rows):
