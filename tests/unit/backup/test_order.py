@@ -22,7 +22,7 @@ from adtally.ledger.sql import SqlLedger
 from support.lake_events import HOUR_MS, NOON_MS, Id, click, lake_rows
 
 PARTITION = Partition("edge-0")
-ROUNDS = 6
+ROUNDS = 4
 
 
 class System:
