@@ -6,7 +6,7 @@
 import sys
 
 from adtally.cli.main import main
-from support.lake_child import kill_at
+from support.killing import kill_at
 
 if __name__ == "__main__":
     kill_at(sys.argv[1], int(sys.argv[2]))

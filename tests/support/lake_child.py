@@ -5,7 +5,6 @@ of a second), and answers with a line that holds the process's exit code, negati
 """
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ from typing import Final, Literal
 import msgspec
 import pyarrow.acero  # noqa: F401 - here once, or each fork imports it at its first sort
 
-from adtally import faultpoint
 from adtally.config import LakeConfig
 from adtally.eventlog.sqlite.deadletters import SqliteDeadLetters
 from adtally.eventlog.sqlite.reader import SqliteLogReader
@@ -26,6 +24,7 @@ from adtally.lake.compaction import compact_hour
 from adtally.lake.directory import DirectoryLake
 from adtally.ledger.port import Absence, ArchiveNote, EdgeMark
 from adtally.telemetry import configure_logging
+from support.killing import kill_at
 from support.memory_ledger import MovingLedger
 
 CONFIG: Final = LakeConfig(flush_ms=2_000, flush_bytes=8_000)
@@ -57,19 +56,6 @@ class FileLedger(MovingLedger):
         super().note_archived(notes, marks, absences)
         state = State(self.archive(), list(self.edge_marks.values()), list(self.known_absences))
         replace_file(self._path, msgspec.json.encode(state))
-
-
-def kill_at(point: str, after: int) -> None:
-    """Die when `point` is reached for the `after`th time."""
-    left = after
-
-    def reached(name: str) -> None:
-        nonlocal left
-        left -= name == point
-        if name == point and left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    faultpoint.on_reach = reached
 
 
 def archive(root: Path, now_ms: int) -> None:

@@ -10,7 +10,7 @@ from adtally import wiring
 from adtally.config import Config
 from adtally.folder import DataFolder
 from adtally.wiring.stores import open_dead_letters, open_store
-from support.lake_child import kill_at
+from support.killing import kill_at
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from adtally.reconcile.passes import Wanted
 from adtally.reconcile.reconciler import Parts, Reconciler
 from adtally.telemetry import configure_logging
 from adtally.wiring.store import rules_of
-from support.lake_child import kill_at
+from support.killing import kill_at
 from support.serving import SetClock
 
 CONFIG = Config(lake=LakeConfig(flush_bytes=200_000))
