@@ -3,12 +3,13 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 RUN := .venv/bin
 UV_VERSION := 0.13.9
+ZIG_VERSION := 0.15.2
 
 PAGE := src/adtally/serve/static/index.html
 WEB_SOURCES := $(wildcard web/src/*) web/build.mjs web/tsconfig.json
 
 .PHONY: setup setup-cluster cluster cluster-down test-cluster web browser install-chromium screenshots demo test test-unit test-contracts test-simulation test-browser test-system \
-  chaos soak keep-folder check check-deploy bench clean lock format
+  test-faults compiler chaos soak keep-folder check check-deploy bench clean lock format
 
 setup: .venv/.ready
 
@@ -97,7 +98,14 @@ test-browser: setup web browser
 test-system: setup web
 	$(PYTEST) -s tests/system tests/upgrade
 
-test: check test-unit test-contracts test-simulation test-browser test-system
+# Faults are put under processes by a small library, made with a C compiler; where there is none, zig's is installed.
+compiler: setup
+	@command -v cc >/dev/null || $(UV) pip install --quiet --python .venv/bin/python ziglang==$(ZIG_VERSION)
+
+test-faults: compiler web
+	$(PYTEST) -s tests/faults
+
+test: check test-unit test-contracts test-simulation test-browser test-system test-faults
 
 # On the real servers of a cluster, which are fetched and started for it.
 test-cluster: setup-cluster web
@@ -114,9 +122,11 @@ cluster-down: setup-cluster
 keep-folder: setup
 	PYTHONPATH=tests $(RUN)/python -m upgrade.make
 
-# The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
-chaos: setup web
+# The long hunt: kills for ten minutes, freezes for five, thirty losses of power, damage fifty times over, and a
+# thousand new seeds of the simulation.
+chaos: compiler web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
+	$(PYTEST) -s tests/faults --freeze-seconds 300 --power-losses 30 --damages 50 $(CHAOS_FLAGS)
 	$(PYTEST) tests/simulation --simulations 1000 $(CHAOS_FLAGS)
 
 # Half an hour of clicks, kills and pauses; SOAK_FLAGS="--soak-minutes 2 --soak-rate 1000" for a short one.

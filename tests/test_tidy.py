@@ -37,7 +37,15 @@ CLIENTS = {
         "wiring/meters.py",
     ),
     "redis": ("serve/cache/valkey.py",),
-    "sqlalchemy": ("eventlog/sql/", "ledger/", "postgres.py", "reconcile/requests_sql.py", "registry/", "sqldb.py"),
+    "sqlalchemy": (
+        "eventlog/sql/",
+        "ledger/",
+        "migrations.py",
+        "postgres.py",
+        "reconcile/requests_sql.py",
+        "registry/",
+        "sqldb.py",
+    ),
     "starlette": ("serve/", "wiring/"),
     "uvicorn": ("wiring/",),
 }

@@ -48,6 +48,7 @@ class DataFolder:
         self.live_rules = root / "live_rules.json"
         self.lake = root / "lake"
         self.run = root / "run"
+        self.backups = root / "backups"
 
     def prepare(self) -> None:
         """Make the folder if it is not there, and check its version. Raises DataFolderError."""
@@ -76,7 +77,8 @@ class DataFolder:
         if found != FOLDER_VERSION:
             raise DataFolderError(
                 f"{self.root} has data of version {found}, this adtally works on version {FOLDER_VERSION}: "
-                "use the adtally that wrote it, or a newer one"
+                "use the adtally that wrote it, or a newer one, or restore a backup from before the upgrade "
+                "(docs/upgrading.md)"
             )
 
     def take_lock(self) -> int:

@@ -1,7 +1,6 @@
 """A SQL database as registry and ledger use it: SQLite for one machine, PostgreSQL for many (SQLAlchemy Core, no ORM).
 
-Tables are made by numbered migrations in plain SQL, for both databases; statements in them end with a semicolon at the
-end of a line.
+Tables are made by numbered migrations (`migrations.py`).
 """
 
 import sqlite3
@@ -13,13 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     BindParameter,
-    Column,
     Connection,
     Dialect,
     Engine,
-    MetaData,
     Select,
     Table,
     bindparam,
@@ -32,9 +28,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
-from sqlalchemy.schema import CreateSchema
 
 from adtally.errors import ConfigError, DataFolderError, StoreUnavailableError
+from adtally.migrations import migrate
 
 BUSY_TIMEOUT_S: Final = 10
 """How long a writer waits for another process's transaction; an import's batch takes a tenth of a second."""
@@ -44,8 +40,6 @@ CHECKPOINT_PAGES: Final = 16_384
 """64 MiB of WAL: imports in random order write a page once per checkpoint instead of once per batch."""
 
 WAL_TRIES: Final = 20
-
-schema_version: Final = Table("schema_version", MetaData(), Column("version", BigInteger, primary_key=True))
 
 _WRITES: Final = "adtally_writes"
 _POSTGRESQL: Final = "postgresql"
@@ -75,7 +69,7 @@ class SqlDatabase:
         database = cls(engine, name)
         try:
             with database.transaction(write=True) as connection:
-                migrate(connection, migrations, name)
+                migrate(connection, migrations, name, place if isinstance(place, Path) else None)
         except Exception:
             engine.dispose()
             raise
@@ -171,30 +165,6 @@ class SqlDatabase:
         return is_away(error.orig)
 
 
-def migrate(connection: Connection, folder: Path, name: str) -> int:
-    """Bring the tables to the newest migration's number, which is given, inside the caller's transaction.
-
-    Raises DataFolderError if the tables were made by a newer adtally.
-    """
-    known = {int(file.name.split("_")[0]): file for file in sorted(folder.glob("*.sql"))}
-    newest = max(known)
-    if connection.dialect.name == _POSTGRESQL:
-        connection.execute(CreateSchema(name, if_not_exists=True))
-    schema_version.create(connection, checkfirst=True)
-    done = set(connection.scalars(select(schema_version.c.version)))
-    if done and max(done) > newest:
-        raise DataFolderError(
-            f"the {name} has version {max(done)}, this adtally works on version {newest}: "
-            "use the adtally that wrote it, or a newer one"
-        )
-    for version in sorted(known.keys() - done):
-        for statement in known[version].read_text(encoding="utf-8").split(";\n"):
-            if statement.strip():
-                connection.exec_driver_sql(_in_words_of(connection.dialect, statement))
-        connection.execute(schema_version.insert(), {"version": version})
-    return newest
-
-
 def lookup_statement(dialect: Dialect, table: Table) -> Select[Any]:
     """Give the query for the rows whose first key column's values stand in the parameter `ids`, a JSON array.
 
@@ -231,14 +201,6 @@ def insert_statement(dialect: Dialect, table: Table, *, replace: bool) -> str:
     else:
         statement = dialect_insert(dialect, table).on_conflict_do_nothing()
     return str(statement.compile(dialect=dialect))
-
-
-def _in_words_of(dialect: Dialect, statement: str) -> str:
-    if dialect.name != _POSTGRESQL:
-        return statement
-    from adtally.postgres import byte_ordered
-
-    return byte_ordered(statement)
 
 
 def _postgres_engine(url: str, name: str, busy_timeout_s: int) -> Engine:

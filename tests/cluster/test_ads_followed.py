@@ -4,6 +4,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from deploy.local.server import free_port
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, RegistryConfig, Secret
@@ -14,7 +15,7 @@ from adtally.registry.replica import SqliteAdReplica
 from adtally.registry.sql import SqlRegistry
 from adtally.wiring.ads import ads_file
 from support.databases import postgres_url
-from support.embedded import free_port, wait_for
+from support.embedded import wait_for
 
 pytestmark = pytest.mark.servers
 

@@ -1,6 +1,6 @@
 """A real system whose processes see the disk and the clock through shim.c."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,9 +36,10 @@ def running(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield lab
 
 
-def laboratory(library: Path, folder: Path) -> Iterator[Lab]:
+def laboratory(library: Path, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Lab]:
+    """Give a system in `folder`, with `more` settings, and end it."""
     shim = Shim(library, folder / "faults", folder / "data")
-    system = Embedded(folder / "data", edges=2, environment={**SETTINGS, **shim.environment})
+    system = Embedded(folder / "data", edges=2, environment={**SETTINGS, **(more or {}), **shim.environment})
     ads = folder / "ads.csv"
     rows = [f"ad_{n},adv_{n % 5},https://shop.example/{n},cmp_{n % 10}" for n in range(ADS)]
     ads.write_text("ad_id,advertiser_id,landing_url,campaign_id\n" + "\n".join(rows) + "\n")

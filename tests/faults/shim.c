@@ -201,6 +201,18 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
   return done;
 }
 
+/* --- calls: connections ----------------------------------------------------------------------------------------- */
+
+int connect(int fd, const struct sockaddr *to, socklen_t length) {
+  REAL(connect);
+  uint32_t from_port = page ? atomic_load(&page->ports) >> 16 : 0;
+  if (!from_port || to->sa_family != AF_INET || ntohs(((const struct sockaddr_in *)to)->sin_port) != from_port)
+    return real_connect(fd, to, length);
+  struct sockaddr_in proxy = *(const struct sockaddr_in *)to;
+  proxy.sin_port = htons(atomic_load(&page->ports) & 0xffff);
+  return real_connect(fd, (const struct sockaddr *)&proxy, sizeof proxy);
+}
+
 /* chDB binds to its own library and to the C library before it looks here. Not below this. */
 void *dlopen(const char *name, int flags) {
   REAL(dlopen);

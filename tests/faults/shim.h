@@ -1,6 +1,7 @@
 /* What the calls of shim.c share: the page of faults, paths, and the journal. */
 
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -38,7 +41,7 @@ struct page {
   _Atomic uint64_t seq;
   _Atomic int64_t clock_ns; /* added to the wall clock */
   _Atomic uint32_t journal; /* whether changes are written down */
-  uint32_t unused;
+  _Atomic uint32_t ports;   /* who connects to the port in the upper half gets the one in the lower half */
   struct rule rules[RULES];
 };
 

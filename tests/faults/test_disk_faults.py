@@ -68,6 +68,7 @@ def test_clicks_go_on_while_somebody_behind_the_log_has_no_disk(running: Lab, se
 
 def test_after_all_these_faults_the_numbers_become_final_as_they_are(running: Lab) -> None:
     running.set_clock(2 * 3600)
+    running.await_current()
     running.system.command("reconcile")
     print(*running.compare("final").lines(), sep="\n  ")
     assert running.restarts() == 0

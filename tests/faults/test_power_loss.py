@@ -66,4 +66,5 @@ def become_final(lab: Lab, disk: Disk, rnd: random.Random) -> None:
         lose_power(lab, disk, rnd, keeps=rnd.random() < 0.5)
         recount.kill()
     start(lab)
+    lab.await_current()
     lab.system.command("reconcile")

@@ -136,6 +136,21 @@ def _check_follows(before: HourLine, after: HourLine) -> None:
         assert (after.revision > before.revision) == changed, f"{hour}: revision {after.revision} on {before.revision}"
 
 
+def check_completeness(contents: Contents, ledger: Ledger, settle_ms: int) -> None:
+    """Check that no hour was called final before all was there that had been appended when it could be complete.
+
+    Only where no clock was set back. An edge that vanished is waited for no longer than `settle_ms_max`.
+    """
+    for hour_ms in sorted({hour_of(each.event.ts_ms) for each in contents.events}):
+        first = next((line for line in ledger.history(hour_ms) if line.revision > 0), None)
+        if first is None or "vanished" in first.note:
+            continue
+        known = [each for each in contents.events if hour_of(each.event.ts_ms) == hour_ms]
+        there = [each.id for each in known if each.appended_ms <= hour_ms + HOUR_MS + settle_ms]
+        early = f"{at(hour_ms)} was final with {first.manifest.events} events, when {len(there)} had been appended"
+        assert first.manifest.events >= len(there), early
+
+
 def _check_spans(ledger: Ledger, tables: Tables) -> None:
     for grain in GRAINS:
         said = {span for span in ledger.spans(grain, 0, FOREVER_MS) if span.rows}

@@ -22,6 +22,8 @@ class Profile(msgspec.Struct, frozen=True):
     actions: int = 250
     whole: bool = False
     """With archiver, lake, ledger, reconciler and final tables."""
+    hours: float = 0
+    """Of minutes or hours that pass while everything does its work."""
     partings: float = 0
     """Of the store, which is not reached, or fails in the middle of a call."""
     imports: float = 0
@@ -43,7 +45,7 @@ HOURS_MS = (20_000, 61_000, 10 * MINUTE_MS, 25 * MINUTE_MS, 60 * MINUTE_MS, 61 *
 
 
 def _whole(**weights: Any) -> Profile:
-    return Profile(whole=True, changes=0.5, long_pauses=5, long_pauses_ms=HOURS_MS, **weights)
+    return Profile(whole=True, changes=0.5, long_pauses=1.5, long_pauses_ms=HOURS_MS, hours=4, **weights)
 
 
 PROFILES = {
@@ -60,9 +62,9 @@ PROFILES = {
     "hours-kills": _whole(kills=1, restarts=1, stops=0.3, imports=0.3, partings=0.3),
     "hours-power": _whole(kills=0.3, restarts=0.5, power=1.2, imports=0.2),
     "hours-disk": _whole(kills=0.3, restarts=0.5, trouble=1.5, imports=0.2),
-    "hours-away": _whole(restarts=0.5, partings=2, losses=0.3, imports=0.5),
+    "hours-away": _whole(restarts=0.5, partings=2, losses=0.6, imports=0.5),
     "hours-everything": _whole(
-        kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5, partings=0.7, losses=0.2, imports=0.5
+        kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5, partings=0.7, losses=0.4, imports=0.5
     ),
     "hours-clock": _whole(kills=0.5, restarts=0.5, power=0.3, partings=0.3, imports=0.3, clock_back=1, skewed=True),
 }

@@ -17,7 +17,7 @@ import adtally.sqldb
 from adtally.config import LakeConfig, ReconcileConfig, StreamConfig
 from simulation.checker import Contents, check_dead_letters, check_live, check_live_is_bounded, check_log, check_replay
 from simulation.edge import Limits
-from simulation.final_checker import check_final, check_lake, check_ledger
+from simulation.final_checker import check_completeness, check_final, check_lake, check_ledger
 from simulation.profiles import PROFILES, Profile
 from simulation.scheduler import Scheduler
 from simulation.store import StoreConfig
@@ -66,7 +66,7 @@ def run(seed: int, folder: Path, kind: str | None = None) -> str:
             patch.setattr(module, "sync_folder", lambda folder: None)
         patch.setattr(adtally.eventlog.sqlite.segment, "sync_file", sync_file)
         patch.setattr(adtally.eventlog.sqlite.ahead, "append_file", append_file)
-        patch.setattr(adtally.faultpoint, "on_reach", lambda name: disk.alive())
+        patch.setattr(adtally.faultpoint, "on_reach", disk.reach)
         patch.setattr(adtally.sqldb, "create_engine", apsw_engine(disk.name))
         if isinstance(world, WholeWorld):
             world.folders.patch(patch.setattr)
@@ -103,6 +103,8 @@ def check(world: World, exact: bool) -> None:
         check_lake(contents, whole.store, whole.truth)
         check_final(contents, whole.store, config, report.report.complete_through_ms)
         check_ledger(contents, whole.store, config)
+        if exact:
+            check_completeness(contents, whole.store.ledger, config.reconcile.settle_ms)
 
 
 def _world(folder: Path, disk: SimulatedDisk, rnd: random.Random, profile: Profile) -> tuple[World, Scheduler]:

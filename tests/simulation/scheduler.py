@@ -1,7 +1,7 @@
 """Picks what happens next, as a seed decides."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simulation.edge import SimulatedEdge
 from simulation.profiles import Profile
@@ -9,6 +9,10 @@ from simulation.world import World
 
 Choices = list[tuple[float, Callable[[], None]]]
 """What may happen next, each with its weight."""
+
+
+Interruptible = tuple[str, Callable[[], object], Sequence[str]]
+"""A call, what it is, and the named places that it may come by."""
 
 
 class Scheduler:
@@ -141,15 +145,15 @@ class Scheduler:
         world.interrupt(*rnd.choice(self._interruptible()))
         world.lose_power()
 
-    def _interruptible(self) -> list[tuple[str, Callable[[], object]]]:
+    def _interruptible(self) -> list[Interruptible]:
         """Give the calls in whose middle power can be lost."""
         world = self._world
-        calls: list[tuple[str, Callable[[], object]]] = [("nothing", lambda: None)]
+        calls: list[Interruptible] = [("nothing", lambda: None, ())]
         for edge in world.running():
             if edge.taken is not None and edge.appended is False:
-                calls.append((f"edge-{edge.index} appends", edge.append))
+                calls.append((f"edge-{edge.index} appends", edge.append, ()))
         counter = world.counter
         if counter is not None:
-            calls.append(("the counter steps", lambda: counter.step(world.clock.now_ms())))
-            calls.append(("the janitor tidies", world.tidy))
+            calls.append(("the counter steps", lambda: counter.step(world.clock.now_ms()), ()))
+            calls.append(("the janitor tidies", world.tidy, ()))
         return calls

@@ -83,6 +83,12 @@ class WholeWorld(World):
             return
         self.note("store", "starts")
 
+    def archiver_steps(self) -> str:
+        """Let the archiver do what is due."""
+        assert self.counter is not None
+        assert self.counter.archiver is not None
+        return self.counter.archiver.step(self.clock.now_ms())
+
     def store_steps(self) -> str:
         """Let the reconciler do what is due, and look at what readers see then."""
         assert self.store is not None
@@ -210,7 +216,7 @@ class WholeWorld(World):
         ends = self.ends()
         passed = False
         for _ in range(ARCHIVER_STEPS_MAX):
-            self.note("archiver", self.counter.archiver.step(self.clock.now_ms()))
+            self.note("archiver", self.archiver_steps())
             if passed:
                 return
             passed = self.counter.archiver.has_passed(ends)

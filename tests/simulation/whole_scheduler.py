@@ -6,10 +6,20 @@ from collections.abc import Callable
 from adtally.reconcile.passes import Wanted
 from simulation.edge import SimulatedEdge
 from simulation.profiles import Profile
-from simulation.scheduler import Choices, Scheduler
+from simulation.scheduler import Choices, Interruptible, Scheduler
 from simulation.whole import WholeWorld
 
 FAIL_AFTER_MAX = 12
+HOURS_MS = (61_000, 1_200_000, 1_800_000, 3_000_000, 3_600_000, 5_400_000)
+LAKE_PLACES = ("lake.written", "lake.renamed")
+ARCHIVER_PLACES = (
+    *LAKE_PLACES, "archiver.written", "archiver.buried", "archiver.noted", "archiver.committed",
+)  # fmt: skip
+RECONCILER_PLACES = (
+    *LAKE_PLACES, "lake.replaced", "lake.removed", "reconcile.recounted", "reconcile.staged", "reconcile.prepared",
+    "reconcile.published", "reconcile.confirmed", "reconcile.noted", "reconcile.decided", "reconcile.day_noted",
+    "reconcile.month_noted",
+)  # fmt: skip
 
 
 class WholeScheduler(Scheduler):
@@ -30,6 +40,7 @@ class WholeScheduler(Scheduler):
         else:
             choices.append((profile.partings, self._part))
         if world.up:
+            choices.append((profile.hours, self._hours_pass))
             choices += self._store()
         return choices
 
@@ -40,14 +51,11 @@ class WholeScheduler(Scheduler):
         return choices
 
     def _counter(self) -> Choices:
-        world, profile, counter = self._whole, self._profile, self._whole.counter
+        world, profile = self._whole, self._profile
         choices = super()._counter()
-        if counter is not None and counter.archiver is not None:
-            archiver = counter.archiver
-            choices.append((12, lambda: world.note("archiver", archiver.step(world.clock.now_ms()))))
-            choices.append(
-                (2 * profile.restarts, lambda: self._kill_counter_in(lambda: archiver.step(world.clock.now_ms())))
-            )
+        if world.counter is not None:
+            choices.append((8, lambda: world.note("archiver", world.archiver_steps())))
+            choices.append((2 * profile.restarts, self._kill_archiver_stepping))
         return choices
 
     def _store(self) -> Choices:
@@ -55,21 +63,75 @@ class WholeScheduler(Scheduler):
         if store is None:
             return [(20, world.start_store), (2 * profile.restarts, self._kill_store_starting)]
         return [
-            (8, lambda: world.note("store", world.store_steps())),
+            (4, lambda: world.note("store", world.store_steps())),
             (0.5, lambda: world.note("store", store.ask(Wanted(verify=self._rnd.random() < 0.5)))),
             (0.5 * profile.restarts, world.kill_store),
             (2.5 * profile.restarts, self._kill_store_stepping),
         ]
 
-    def _interruptible(self) -> list[tuple[str, Callable[[], object]]]:
+    def _interruptible(self) -> list[Interruptible]:
         world = self._whole
         calls = super()._interruptible()
-        if world.counter is not None and world.counter.archiver is not None:
-            archiver = world.counter.archiver
-            calls.append(("the archiver steps", lambda: archiver.step(world.clock.now_ms())))
+        if world.counter is not None:
+            calls.append(("the archiver steps", world.archiver_steps, ARCHIVER_PLACES))
         if world.store is not None:
-            calls.append(("the reconciler steps", world.store.step))
+            calls.append(("the reconciler steps", world.store.step, RECONCILER_PLACES))
         return calls
+
+    def _hours_pass(self) -> None:
+        """Let time pass in which everybody does what there is to do, and may die of it."""
+        world, rnd = self._whole, self._rnd
+        ms = rnd.choice(HOURS_MS)
+        world.clock.advance(ms)
+        world.note("clock", f"+{ms}, and everybody works")
+        for edge in world.running():
+            edge.heartbeat()
+            edge.work()
+        self._work(lambda: world.counter is None, world.start_counter, lambda: None)
+        self._work(lambda: world.store is None, world.start_store, lambda: None)
+        for _ in range(2):
+            self._work(lambda: world.counter is not None, self._count, self._kill_counter_stepping)
+        self._work(lambda: world.counter is not None, self._tidy, lambda: None)
+        for _ in range(2):
+            self._work(lambda: world.counter is not None, self._archive, self._kill_archiver_stepping)
+            world.clock.advance(world.whole.store.lake.flush_ms)
+        self._work(lambda: world.store is not None, self._reconcile, self._kill_store_stepping)
+
+    def _work(self, possible: Callable[[], bool], call: Callable[[], None], kill: Callable[[], None]) -> None:
+        if not possible():
+            return
+        profile, chance = self._profile, self._rnd.random()
+        if chance < 0.15 * profile.restarts:
+            kill()
+        elif self._world.up and chance > 1 - 0.04 * profile.power:
+            self._lose_power()
+        else:
+            call()
+
+    def _count(self) -> None:
+        world, counter = self._whole, self._whole.counter
+        assert counter is not None
+        world.note("counter", counter.step(world.clock.now_ms()))
+        if counter.pump.under_way is not None:
+            world.note("counter", f"delivers {counter.pump.deliver()}")
+
+    def _tidy(self) -> None:
+        self._whole.note("janitor", self._whole.tidy())
+
+    def _archive(self) -> None:
+        self._whole.note("archiver", self._whole.archiver_steps())
+
+    def _reconcile(self) -> None:
+        self._whole.note("store", self._whole.store_steps())
+
+    def _kill_counter_stepping(self) -> None:
+        counter = self._whole.counter
+        assert counter is not None
+        self._kill_counter_in(lambda: counter.step(self._whole.clock.now_ms()))
+
+    def _kill_archiver_stepping(self) -> None:
+        self._whole.interrupt("a step of the archiver", self._whole.archiver_steps, ARCHIVER_PLACES)
+        self._whole.kill_counter()
 
     def _kill_store_starting(self) -> None:
         self._whole.interrupt("start of the store", self._whole.start_store)
@@ -77,7 +139,7 @@ class WholeScheduler(Scheduler):
 
     def _kill_store_stepping(self) -> None:
         assert self._whole.store is not None
-        self._whole.interrupt("a step of the reconciler", self._whole.store.step)
+        self._whole.interrupt("a step of the reconciler", self._whole.store.step, RECONCILER_PLACES)
         self._whole.kill_store()
 
     def _part(self) -> None:

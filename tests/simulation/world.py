@@ -5,7 +5,7 @@ of the call's writes or syncs, and nothing that the dying code still tries to do
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,9 @@ from support.disk import KilledError, SimulatedDisk
 
 KILL_CALLS_MAX = (4, 14)
 """A killed process gets to do fewer writes and syncs than one of these: an append takes few, a new segment many."""
+KILL_CALLS_LONG_MAX = (14, 60, 200)
+"""Where a call does much: a flush of the archiver's, a pass of the reconciler's."""
+KILL_PASSINGS_MAX = 3
 
 
 class Process(Protocol):
@@ -151,15 +154,23 @@ class World:
         assert self.counter is not None
         return self.counter.tidy()
 
-    def interrupt(self, what: str, call: Callable[[], object]) -> None:
-        """Begin a call that its process does not survive; its remains must be buried with `bury` next."""
-        self.disk.kill_after = self.rnd.randrange(self.rnd.choice(KILL_CALLS_MAX))
+    def interrupt(self, what: str, call: Callable[[], object], places: Sequence[str] = ()) -> None:
+        """Begin a call that its process does not survive; its remains must be buried with `bury` next.
+
+        `places` are named ones that the call may come by.
+        """
+        if places and self.rnd.random() < 0.6:
+            self.disk.kill_at = self.rnd.choice(places), self.rnd.randrange(KILL_PASSINGS_MAX)
+        else:
+            self.disk.kill_after = self.rnd.randrange(
+                self.rnd.choice(KILL_CALLS_LONG_MAX if places else KILL_CALLS_MAX)
+            )
         try:
             call()
         except KilledError:
             self.note("disk", f"the call never returns: {what}")
         finally:
-            self.disk.kill_after = None
+            self.disk.kill_after = self.disk.kill_at = None
 
     def bury(self, *processes: Process | None) -> None:
         """Forget killed processes; not one byte on the disk changes."""

@@ -35,6 +35,8 @@ class SimulatedDisk(apsw.VFS):
         """Syncs claim success and do nothing while this is set: the defect that the tests must be able to find."""
         self.kill_after: int | None = None
         """The process that calls is killed in place of its call after so many that change something."""
+        self.kill_at: tuple[str, int] | None = None
+        """The process is killed at this named place (faultpoint.py), once it has come by so many more times."""
         self.dead = False
         """What a killed process still does on its way out changes nothing."""
         self._unsynced: dict[str, list[tuple[int, bytes, bytes]]] = defaultdict(list)
@@ -71,6 +73,15 @@ class SimulatedDisk(apsw.VFS):
                 self.dead = True
                 raise KilledError
         return True
+
+    def reach(self, name: str) -> None:
+        """Do what a named place does to who comes by. Raises KilledError."""
+        if self.alive() and self.kill_at is not None and self.kill_at[0] == name:
+            self.kill_at = (name, self.kill_at[1] - 1)
+            if self.kill_at[1] < 0:
+                self.kill_at = None
+                self.dead = True
+                raise KilledError
 
     def sync(self, path: str) -> bool:
         """Make a file durable; False if the disk fails."""

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from deploy.local.server import free_port
 
 READY_S = 60.0
 ADTALLY = [sys.executable, "-m", "adtally"]
@@ -24,12 +24,6 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Embedded:
@@ -103,8 +97,9 @@ class Embedded:
 
     def _said_ready(self, offset: int) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, f"adtally up ended: {self.log.read_text()[-2000:]}"
-        return b"adtally is ready" in self.log.read_bytes()[offset:]
+        said = self.log.read_bytes()
+        assert self.process.poll() is None, f"adtally up ended: {said.decode(errors='replace')[-2000:]}"
+        return b"adtally is ready" in said[offset:]
 
 
 def kill(pid: int) -> None:

@@ -26,25 +26,33 @@ class Host:
         self.root = root / "spool"
         self.log = MemoryLog()
 
-    def start(self, edge_id: str = "e1", bytes_max: int = 1 << 20, *, away: bool = False) -> "Start":
-        return Start(self, edge_id, bytes_max, away=away)
+    def start(
+        self, edge_id: str = "e1", bytes_max: int = 1 << 20, *, away: bool = False, vfs: str | None = None
+    ) -> "Start":
+        return Start(self, edge_id, bytes_max, away=away, vfs=vfs)
 
     def seqs(self) -> list[int]:
+        return [each.seq for each in self._events()]
+
+    def ids(self) -> set[tuple[str, int]]:
+        return {(each.edge_id, each.seq) for each in self._events()}
+
+    def _events(self) -> list[Event]:
         records = [record for record in self.log.records.get(P, []) if record.kind == "events"]
-        return [each.seq for record in records for each in decode_event_lines(record.payload)]
+        return [each for record in records for each in decode_event_lines(record.payload)]
 
     def controls(self) -> list[Control]:
         return [decode_control(each.payload) for each in self.log.records.get(P, []) if each.kind == "control"]
 
 
 class Start:
-    def __init__(self, host: Host, edge_id: str, bytes_max: int, *, away: bool) -> None:
+    def __init__(self, host: Host, edge_id: str, bytes_max: int, *, away: bool, vfs: str | None) -> None:
         self.fresh, self.drain = MemoryLogWriter(host.log, P), MemoryLogWriter(host.log, P)
         self.set_away(away)
         self.writer: SpooledWriter
         self.drainer: SpoolDrainer
         self.writer, self.drainer = SpooledWriter.open(
-            self.fresh, self.drain, host.root, edge_id, 500, bytes_max, 60_000
+            self.fresh, self.drain, host.root, edge_id, 500, bytes_max, 60_000, vfs
         )
 
     def set_away(self, away: bool) -> None:

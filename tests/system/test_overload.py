@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from adtally.edge.gate import BACKLOG
+from adtally.edge.gate import QUEUE_S
 from support.crowd import CrowdReport, CrowdSpec, gather, report
 from support.embedded import Embedded, wait_for
+from support.log_oracle import read_log
 from support.samples import look_at
-from system.test_kills import read_log
 
 CONNECTIONS_MAX = 256
 PEAK_S, CROWD_S = 6.0, 20.0
@@ -72,16 +72,20 @@ def test_three_times_too_many_people_cost_those_who_are_served_little(system: Em
         ended_s = time.monotonic()
         wait_for(lambda: is_quick(system), RECOVERY_S_MAX, "a lone click is answered at once again")
         recovery_s = time.monotonic() - ended_s
+        after = crowd(system, tmp_path, "after", PEAK_S, at_once_max=CONNECTIONS_MAX // 2)
+    # The machine may have become slower or faster meanwhile.
+    peak_after = after.recorded / after.seconds
     goodput = during.recorded / during.seconds
-    print(f"peak {peak:,.0f}/s, offered {during.came / during.seconds:,.0f}/s, goodput {goodput:,.0f}/s")
+    offered = during.came / during.seconds
+    print(f"peak {peak:,.0f}/s, later {peak_after:,.0f}/s, offered {offered:,.0f}/s, goodput {goodput:,.0f}/s")
     print(before, during, f"recovered within {recovery_s:.1f} s", sep="\n")
     print(f"memory of the edge {memory / 2**20:.0f}, at most {most / 2**20:.0f} MiB")
-    assert during.came >= 2.5 * peak * during.seconds
-    assert goodput >= 0.6 * peak
-    # Before them are those in the kernel's queue, and those whom the edge has taken.
-    assert during.p99_ms <= 1_000 + 2_000 * (BACKLOG + CONNECTIONS_MAX) / peak
+    assert offered >= 2.5 * peak
+    assert goodput >= 0.6 * min(peak, peak_after)
+    # Before them are those in the kernel's queue, and those whom the edge has taken; both are looked at late.
+    assert during.p50_ms <= 1_000 * (QUEUE_S + 2 * CONNECTIONS_MAX / peak + 0.5)
     assert most <= memory + MEMORY_MAX
-    all_promises_are_kept(system, [tmp_path / "before", tmp_path / "crowd"])
+    all_promises_are_kept(system, [tmp_path / "before", tmp_path / "crowd", tmp_path / "after"])
 
 
 def resident_bytes(pid: int) -> int:
@@ -110,7 +114,7 @@ def is_quick(system: Embedded) -> bool:
 
 
 def all_promises_are_kept(system: Embedded, promises: list[Path]) -> None:
-    in_log = Counter((event.edge_id, event.seq) for _, event in read_log(system))
+    in_log = Counter((event.edge_id, event.seq) for _, event in read_log(system.folder))
     promised = set()
     for file in promises:
         for line in file.read_text(encoding="ascii").splitlines():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from deploy.local.server import free_port
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.config import Config, TelemetryConfig
@@ -19,7 +20,7 @@ from adtally.folder import DataFolder, RunInfo
 from adtally.lake.archiver import ArchiverReport, PartitionReport
 from adtally.wiring.meters import METERS, ReaderCollector, more_metrics, write_metrics
 from adtally.wiring.seen import Seen, metrics_shown
-from support.embedded import free_port, wait_for
+from support.embedded import wait_for
 
 
 def folder(root: Path) -> DataFolder:

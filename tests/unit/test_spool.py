@@ -13,6 +13,7 @@ from adtally.event import (
 )
 from adtally.eventlog.spool.drainer import SpoolDrainer
 from adtally.eventlog.spool.store import SpoolStore
+from adtally.eventlog.sqlite.reader import SqliteLogReader
 from support.spool_host import Host, P, Start, event
 
 
@@ -110,6 +111,33 @@ def test_heartbeats_tell_the_oldest_event_that_is_spooled(host: Host) -> None:
     start.drain_all()
     start.writer.append_control(Heartbeat("e1", 7, 4_000), 4_000)
     assert host.controls()[-1] == Heartbeat("e1", 7, 4_000, None)
+    start.die()
+
+
+def test_after_a_clock_jump_the_oldest_event_is_not_the_first_one(host: Host) -> None:
+    start = host.start()
+    start.set_away(True)
+    start.writer.append([event(500)], 2_000)
+    start.writer.append_control(Closing("e1", 500, 2_000), 1_000)
+    start.writer.append_control(Opening("e1b", 1_000), 1_000)
+    start.writer.append([event(1, "e1b")], 1_000)
+    assert start.writer.oldest_spooled_ts_ms == 1_001
+    start.die()
+
+
+def test_a_first_look_that_fails_does_not_shift_what_is_drained(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = host.start()
+    start.set_away(True)
+    for seq in (1, 2, 3):
+        start.writer.append([event(seq)], 2_000)
+    real = SqliteLogReader.read
+    monkeypatch.setattr(SqliteLogReader, "read", refuse)
+    start.drainer.step(3_000)
+    monkeypatch.setattr(SqliteLogReader, "read", real)
+    start.set_away(False)
+    start.drain_all()
+    assert host.controls() == [Opening("e1", 500)]
+    assert host.seqs() == [1, 2, 3]
     start.die()
 
 

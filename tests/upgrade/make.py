@@ -125,6 +125,11 @@ class Maker:
         yield
         assert self.system.stop() == 0
 
+    def end(self) -> None:
+        """Leave no process behind where the making failed."""
+        if self.system.process is not None and self.system.process.poll() is None:
+            self.system.kill_supervisor()
+
     def make(self) -> Kept:
         """Make the folder, leave it killed, and give what it answered before."""
         folder, system = self.system.folder, self.system
@@ -191,7 +196,11 @@ def main() -> None:
     os.environ["ADTALLY_RECONCILE__EVERY_MS"] = "86400000"
     with tempfile.TemporaryDirectory() as temporary:
         maker = Maker(Path(temporary), random.Random(options.seed))
-        kept = maker.make()
+        try:
+            kept = maker.make()
+        except BaseException:
+            maker.end()
+            raise
         packed = Path(temporary) / "data.tar.xz"
         with tarfile.open(packed, "w:xz") as archive:
             archive.add(maker.system.folder, "data", filter=_plain)

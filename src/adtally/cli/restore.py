@@ -16,8 +16,8 @@ from adtally.cli.tables import plural
 def command(source: Path, data_dir: Path) -> None:
     """Make a data folder from SOURCE, a backup, or from the newest backup in it.
 
-    Every file is compared with what was backed up. Then start `adtally up` on the folder: it makes the store anew, as
-    long as that takes, and counts what was not counted yet.
+    Every file is compared with what was backed up. Then `adtally rebuild` makes the store anew, unless it is in the
+    backup, and `adtally up` counts what was not counted yet.
 
     Exit 1 if the backup is damaged, or DIR is not empty.
     """
@@ -27,4 +27,6 @@ def command(source: Path, data_dir: Path) -> None:
     backup = newest_backup(source)
     with bytes_bar("restore") as progress:
         manifest = restore(backup, data_dir, progress)
-    click.echo(f"{plural(len(manifest.files), 'file')} of {backup} restored: `adtally up --data-dir {data_dir}`")
+    click.echo(f"{plural(len(manifest.files), 'file')} of {backup} restored")
+    commands = ("up",) if manifest.store else ("rebuild", "up")
+    click.echo("now: " + ", then ".join(f"adtally {command} --data-dir {data_dir}" for command in commands))

@@ -56,6 +56,7 @@ class GroupCommit(Generic[W]):
         self._queue: deque[list[Entry[W]] | Control] = deque()
         self._outstanding: list[Entry[W]] | Control | None = None
         self._outstanding_since_s = 0.0
+        self._riding: Lost | None = None
         self._failures = 0
         self._retry_at_s = 0.0
         self._full_append_s = 0.0
@@ -127,6 +128,16 @@ class GroupCommit(Generic[W]):
         self._outstanding_since_s = now_s
         return batch
 
+    def take_loss(self) -> Lost | None:
+        """Give the loss that follows the batch just taken, if one does: to be appended together with it.
+
+        Where clicks are turned away there are many losses, and an append for each would leave the log less for clicks.
+        """
+        if self._queue and isinstance(self._outstanding, list) and isinstance(self._queue[0], Lost):
+            self._riding = self._queue[0]
+            self._queue.popleft()
+        return self._riding
+
     def finished(self, error: LogError | None, now_s: float, took_s: float = 0.0) -> Outcome[W]:
         """Take the outcome of the outstanding batch, whose append took `took_s`, and give whom to answer.
 
@@ -134,6 +145,7 @@ class GroupCommit(Generic[W]):
         nobody waits for a log that is known to be broken.
         """
         batch, self._outstanding = self._outstanding, None
+        riding, self._riding = self._riding, None
         entries = batch if isinstance(batch, list) else []
         self.pending -= len(entries)
         if error is None:
@@ -142,7 +154,7 @@ class GroupCommit(Generic[W]):
             self._measure(len(entries), took_s)
             return Outcome(True, [entry.waiter for entry in entries if entry.waiter is not None])
         self._failures += 1
-        released = [batch] if batch is not None else []
+        released = [item for item in (batch, riding) if item is not None]
         kept: list[list[Entry[W]] | Control] = list(self._queue)
         if self._failures >= FAILURES_BEFORE_PAUSE:
             self._retry_at_s = now_s + self._retry_s

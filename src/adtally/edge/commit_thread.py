@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from adtally.clock import Clock
 from adtally.errors import LogError
-from adtally.event import Closing, Control
+from adtally.event import Closing, Control, Lost
 from adtally.eventlog.port import LogWriter
 
 Finished = Callable[[Exception | None, float], None]
@@ -33,10 +33,13 @@ class CommitThread:
         # A daemon: a call that never returns must not keep the process from ending.
         threading.Thread(target=self._run, name="log-commit", daemon=True).start()
 
-    def submit(self, batch: Sequence[Encoded] | Control) -> None:
-        """Append a batch of events, or one control record; `finished` follows."""
+    def submit(self, batch: Sequence[Encoded] | Control, loss: Lost | None) -> None:
+        """Append a batch of events, and behind it a loss, or one control record; `finished` follows."""
         if isinstance(batch, Control):
             self._jobs.put(lambda: self._writer.append_control(batch, self._clock.now_ms()))
+        elif loss is not None:
+            events = [entry.encoded for entry in batch]
+            self._jobs.put(lambda: self._writer.append_together(events, [loss], self._clock.now_ms()))
         else:
             self._jobs.put(lambda: self._writer.append([entry.encoded for entry in batch], self._clock.now_ms()))
 

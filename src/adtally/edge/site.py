@@ -231,7 +231,7 @@ class EdgeSite:
     def _submit(self, now_s: float) -> None:
         if not self._closing and (batch := self.commit.take_batch(now_s)) is not None:
             self.drained.clear()
-            self._thread.submit(batch)
+            self._thread.submit(batch, self.commit.take_loss())
 
     def _finished(self, raised: Exception | None, took_s: float) -> None:
         try:

@@ -86,6 +86,7 @@ async def _pulse(config: EdgeConfig, site: EdgeSite, gate: Gate, on_beat: Callab
         if now_s >= refresh_at_s:
             refresh_at_s = now_s + REFRESH_S
             _refresh(site)
+            gate.pace(site.stats.count["connections_accepted"], now_s)
         if now_s >= beat_at_s:
             beat_at_s = now_s + heartbeat_s
             # Under load, events tell by themselves how far the worker is.

@@ -5,6 +5,7 @@ from importlib import resources
 from typing import Final
 
 from adtally.errors import DataFolderError
+from adtally.faultpoint import reach
 from adtally.olap.final_tables import Statements
 
 SCHEMA_VERSION: Final = 4
@@ -21,12 +22,16 @@ def migrate(connection: Statements, database: str, where: str) -> int:
     )
     at = int(connection.run(f"SELECT max(version) FROM {database}.migration")[0][0])
     if at > SCHEMA_VERSION:
-        raise DataFolderError(f"{where} has schema {at}, this adtally knows {SCHEMA_VERSION}: use a newer one")
+        raise DataFolderError(
+            f"the store {where} has schema {at}, this adtally works on schema {SCHEMA_VERSION}: use the adtally that "
+            "wrote it, or a newer one, or make the store anew (docs/upgrading.md)"
+        )
     for version, statements in migrations(database).items():
         if version > at:
             for statement in statements:
                 # A crash may have left the first statements of a migration done: they are done again.
                 connection.run(_repeatable(statement))
+                reach("olap.migration_statement")
             connection.run(f"INSERT INTO {database}.migration (version) SELECT {version}")
     return SCHEMA_VERSION
 

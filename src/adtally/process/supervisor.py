@@ -30,6 +30,7 @@ from adtally.serve.link import LinkSpec, make_link
 from adtally.telemetry import log
 
 SILENT_S_MAX: Final = 5.0
+WATCH_S: Final = 0.5
 STOP_S_MAX: Final = 10.0
 PREDECESSOR_S_MAX: Final = 5.0
 READY_S_MAX: Final = 60.0
@@ -115,9 +116,15 @@ class Child:
 
     async def _kill_when_silent(self) -> None:
         await self.ready.wait()
+        looked_s = SYSTEM_CLOCK.monotonic_s()
         while True:
-            await asyncio.sleep(0.5)
-            if SYSTEM_CLOCK.monotonic_s() - self._heard_s > SILENT_S_MAX and not self._stopping:
+            await asyncio.sleep(WATCH_S)
+            now_s = SYSTEM_CLOCK.monotonic_s()
+            if now_s - looked_s > SILENT_S_MAX / 2:
+                # It was frozen itself: what the child said meanwhile is still to be read.
+                self._heard_s = now_s
+            looked_s = now_s
+            if now_s - self._heard_s > SILENT_S_MAX and not self._stopping:
                 log.error("silent for too long, killed", child=self.name)
                 with contextlib.suppress(ProcessLookupError):
                     assert self.process is not None

@@ -10,13 +10,14 @@ from adtally.wiring.counter import run_archiver_role, run_counter_role, run_load
 from adtally.wiring.edge import run_edge_role
 from adtally.wiring.logs import declared_readers, edge_partition, open_history_import, open_letters, prepare_logs
 from adtally.wiring.store import rebuild, run_api_role, run_reconciler_role, run_store_role
-from adtally.wiring.stores import open_ledger, open_registry
+from adtally.wiring.stores import frozen_hours, open_ledger, open_registry
 
 __all__ = [
     "count_live_anew",
     "declared_readers",
     "edge_partition",
     "follow_rules",
+    "frozen_hours",
     "open_history_import",
     "open_ledger",
     "open_letters",

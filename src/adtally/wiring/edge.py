@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import gc
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import Config, set_for_children
+from adtally.config import Config, EdgeConfig, set_for_children
 from adtally.edge.identity import new_edge_id
 from adtally.eventlog.port import LogWriter, SpoolState
 from adtally.folder import DataFolder
@@ -20,6 +23,9 @@ from adtally.wiring.threads import beside
 
 if TYPE_CHECKING:
     from adtally.eventlog.spool.drainer import SpoolDrainer
+
+OTHER_DESCRIPTORS = 256
+"""For all that is no connection: the log must never lack one for its next segment."""
 
 DRAIN_TIMEOUT_MS = 5_000
 """Nobody waits for a redirect behind what is drained."""
@@ -51,7 +57,22 @@ async def run_edge_role(
     with ads_file(folder, config) as file, _open_log(folder, config, index, edge_id) as (writer, spool):
         replica = SqliteAdReplica(file)
         gc.freeze()
-        await run_edge(config.edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, beat, spool)
+        edge = within_descriptors(config.edge)
+        await run_edge(edge, replica, writer, edge_id, SYSTEM_CLOCK, sock, stop, on_ready, beat, spool)
+
+
+def within_descriptors(edge: EdgeConfig) -> EdgeConfig:
+    """Raise this process's limit of open files as far as `connections_max` needs; give what fits below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = edge.connections_max + OTHER_DESCRIPTORS
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit == wanted:
+        return edge
+    fit = max(1, limit - OTHER_DESCRIPTORS)
+    log.info("fewer connections than edge.connections_max fit into the limit of open files", fit=fit, limit=hard)
+    return msgspec.structs.replace(edge, connections_max=fit)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,18 @@ def open_ledger(folder: DataFolder, config: Config) -> "SqlLedger":
     return SqlLedger.open(config.ledger.url or folder.ledger)
 
 
+def frozen_hours(folder: DataFolder, config: Config) -> int:
+    """Count the hours whose raw events retention has removed: the OLAP store alone has their numbers.
+
+    Raises DataFolderError and StoreUnavailableError.
+    """
+    ledger = open_ledger(folder, config)
+    try:
+        return len({line.hour_ms for line in ledger.summaries() if line.state == "frozen"})
+    finally:
+        ledger.close()
+
+
 def open_ledger_database(config: Config) -> "SqlDatabase":
     """Open the database of a ledger on a server, for what several hosts share besides the ledger itself."""
     from adtally.ledger.schema import MIGRATIONS

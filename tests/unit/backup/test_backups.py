@@ -280,3 +280,11 @@ def test_a_database_that_is_none_is_named(folder: DataFolder, tmp_path: Path) ->
     with pytest.raises(DataFolderError, match=r"registry\.db"):
         take(folder, tmp_path / "backups")
     assert not backups_in(tmp_path / "backups")
+
+
+def test_a_folder_that_nothing_ever_ran_on_is_backed_up(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.prepare()
+    wiring.open_registry(folder, Config()).close()
+    taken = take(folder, tmp_path / "backups")
+    assert {file.name for file in verify(taken.backup, quiet).files} == {"registry.db", "version"}

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -51,7 +51,8 @@ class MemoryWriter:
         self._write(record)
 
     def append_together(self, events: Sequence[bytes], records: Sequence[Control], now_ms: int) -> None:
-        raise NotImplementedError("edges append one or the other")
+        self._write(list(events))
+        self.records += records
 
     def close(self, closing: Control | None, now_ms: int) -> None:
         if closing is not None:
@@ -204,6 +205,7 @@ class RunningEdge:
         self.config = config or EdgeConfig(heartbeat_ms=20, event_header=True)
         self.clock = clock
         self.writer = MemoryWriter()
+        self.run: Callable[..., Awaitable[None]] = run_edge
         self.replica = DictReplica()
         self.beats = 0
         self.error: BaseException | None = None
@@ -223,7 +225,7 @@ class RunningEdge:
         listener.setblocking(False)
         self.port: int = listener.getsockname()[1]
         self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
-        await run_edge(
+        await self.run(
             self.config,
             self.replica,
             self.writer,

@@ -21,7 +21,7 @@ class Submitted:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def submit(self, batch: Sequence[Any]) -> None:
+    def submit(self, batch: Sequence[Any], loss: object) -> None:
         self.sizes.append(len(batch))
 
 

@@ -1,9 +1,15 @@
 """What becomes of those who are too many: they wait in the kernel, are sent on at once, or are left to another edge."""
 
+import asyncio
 import select
+import threading
 
+from adtally.clock import SYSTEM_CLOCK
 from adtally.config import EdgeConfig
-from unit.edge.running import RawClient, RunningEdge, wait_until
+from adtally.event import Control
+from adtally.traffic.load import Load, LoadReport, LoadSettings
+from adtally.traffic.plan import Plan, PlanSettings
+from unit.edge.running import MemoryWriter, RawClient, RunningEdge, wait_until
 
 CLICK = b"GET /click?ad_id=ad_1&user_id=u HTTP/1.1\r\nHost: edge.example\r\n\r\n"
 SILENT_S = 0.3
@@ -90,3 +96,36 @@ def test_an_edge_that_redirects_sends_new_ones_on_while_its_log_is_behind() -> N
             assert not new.get("/click?ad_id=ad_1&user_id=u").recorded
         edge.writer.flowing.set()
         assert [known.answer().recorded for _ in range(2)] == [True] * 2
+
+
+class SlowWriter(MemoryWriter):
+    """Takes its time for each append, however much it brings."""
+
+    APPEND_S = 0.05
+
+    def _write(self, record: list[bytes] | Control) -> None:
+        threading.Event().wait(self.APPEND_S)
+        super()._write(record)
+
+
+def test_a_log_that_gets_three_times_too_much_keeps_what_it_can_and_the_rest_is_sent_on_at_once() -> None:
+    config = EdgeConfig(batch_events_max=50, event_header=True)
+    takes = config.batch_events_max / SlowWriter.APPEND_S
+    running = RunningEdge(config)
+    running.writer = SlowWriter()
+    with running as edge:
+        report = asyncio.run(clicks(edge.port, rate=3 * takes, seconds=4.0))
+        wait_until(lambda: edge.get("/click?ad_id=ad_1&user_id=after").recorded)
+    kept, lost = edge.writer.kept(), edge.writer.lost()
+    print(report)
+    assert report.recorded + report.unrecorded == report.sent == 12_000
+    assert not set(kept) & lost
+    assert len(set(kept) | lost) == report.sent + 1
+    # What was written was acknowledged, and most of what could be written was.
+    assert report.recorded >= 0.9 * len(kept)
+    assert report.recorded >= 0.65 * edge.writer.calls * config.batch_events_max
+
+
+async def clicks(port: int, rate: float, seconds: float) -> LoadReport:
+    plan = Plan(PlanSettings(rate=rate), ["ad_1"], "edge.example")
+    return await Load(plan, LoadSettings("127.0.0.1", port, rate, seconds), SYSTEM_CLOCK).run()

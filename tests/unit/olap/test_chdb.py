@@ -93,7 +93,7 @@ def test_a_closed_store_can_be_opened_again(path: Path) -> None:
 
 def test_a_store_with_a_newer_schema_is_refused(store: ChdbStore) -> None:
     store._run(f"INSERT INTO adtally.migration (version) VALUES ({SCHEMA_VERSION + 1})")
-    with pytest.raises(DataFolderError, match=f"schema {SCHEMA_VERSION + 1}.*knows {SCHEMA_VERSION}"):
+    with pytest.raises(DataFolderError, match=f"schema {SCHEMA_VERSION + 1}.*works on schema {SCHEMA_VERSION}"):
         store.migrate()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from adtally import sqldb
 from adtally.errors import DataFolderError, StoreUnavailableError
+from adtally.migrations import migrate, schema_version
 from adtally.registry import keys, schema
 from adtally.registry.port import Ad
 from adtally.registry.sql import SqlRegistry
@@ -49,8 +49,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
     def migrate_anew() -> None:
         with registry._database.transaction(write=True) as connection:
-            connection.execute(sqldb.schema_version.delete())
-            sqldb.migrate(connection, migrations, "registry")
+            connection.execute(schema_version.delete())
+            migrate(connection, migrations, "registry")
 
     with pytest.raises(StoreUnavailableError, match="BROKEN"):
         migrate_anew()

@@ -83,11 +83,12 @@ class SpoolStore:
     def read(self, bytes_max: int) -> list[Record]:
         """Give the first records that were not passed. Raises LogError."""
         if self._at is None:
-            self._at = self._reader.committed().get(SPOOL, BEGINNING)
-            if self._at == BEGINNING:
+            at = self._reader.committed().get(SPOOL, BEGINNING)
+            if at == BEGINNING:
                 # The segment's own Opening: the edge's writer sent one to the log by itself, or put it behind this.
                 first = self._reader.read(SPOOL, BEGINNING, 1)
-                self._at = first[0].next if first else BEGINNING
+                at = first[0].next if first else BEGINNING
+            self._at = at
         try:
             return self._reader.read(SPOOL, self._at, bytes_max)
         except PositionGoneError:

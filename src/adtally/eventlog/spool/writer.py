@@ -62,12 +62,17 @@ class SpooledWriter:
         nobody else uses; an append of it that took less than `quick_ms` shows that the log is back. `bytes_max` bounds
         the spool. Raises LogError if the spool's folder cannot be written.
         """
-        adopted = SpoolStore.adopt(root, vfs)
-        store = SpoolStore.open(root, edge_id, now_ms, vfs)
-        backlog = Backlog()
-        backlog.adopted_bytes = sum(each.size_bytes for each in adopted)
-        writer = cls(log, root, store, backlog, bytes_max, vfs)
-        writer._append((), (Opening(edge_id, now_ms),), now_ms, always=True)
+        with contextlib.ExitStack() as failed:
+            adopted = SpoolStore.adopt(root, vfs)
+            for each in adopted:
+                failed.callback(each.close)
+            store = SpoolStore.open(root, edge_id, now_ms, vfs)
+            failed.callback(store.close)
+            backlog = Backlog()
+            backlog.adopted_bytes = sum(each.size_bytes for each in adopted)
+            writer = cls(log, root, store, backlog, bytes_max, vfs)
+            writer._append((), (Opening(edge_id, now_ms),), now_ms, always=True)
+            failed.pop_all()
         return writer, SpoolDrainer(drain_log, store, adopted, backlog, quick_ms)
 
     @property

@@ -67,6 +67,9 @@ def copy_positions(root: Path, target: Path, leave_out: Sequence[str]) -> None:
 
 def unreadable_for(root: Path, reader: str) -> list[Partition]:
     """Give the partitions of a copied log in which a reader stands before the first segment that is there."""
+    if not (root / COMMITS).exists():
+        # Asking would make it.
+        return []
     found = []
     for partition, position in committed_positions(root).get(reader, {}).items():
         numbers = segment_numbers(root / partition)
@@ -99,4 +102,6 @@ def _copy(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
         target.write_bytes(source.read_bytes())
     except apsw.Error as error:
+        # It may have been there a moment ago.
+        source.stat()
         raise LogError(f"{source} cannot be copied: {error}") from error

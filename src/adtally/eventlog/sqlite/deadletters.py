@@ -11,6 +11,13 @@ import msgspec
 
 from adtally.errors import LogError, NotFoundError
 from adtally.eventlog.port import DeadLetter, Partition, Position
+from adtally.faultpoint import reach
+from adtally.folder import sync_file
+from adtally.migrations import keep_copy, newer_text
+from adtally.telemetry import log
+
+SCHEMA_VERSION: Final = 1
+"""0 is from before there was a number."""
 
 _SELECT: Final = "SELECT partition, position, reason, payload, found_ms, replayed_ms FROM dead_letter "
 _INSERT: Final = (
@@ -36,8 +43,10 @@ class SqliteDeadLetters:
             self._connection.pragma("synchronous", "full")
         except apsw.Error as error:
             raise LogError(f"{path}: dead letters cannot be kept: {error}") from error
+        with self._transaction("read") as connection:
+            _keep_old(connection, path)
         with self._transaction("kept") as connection:
-            _migrate(connection)
+            _migrate(connection, path)
 
     def put(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters; those that are there already stay as they are. Raises LogError."""
@@ -109,8 +118,37 @@ def _letter(row: Sequence[object]) -> DeadLetter:
     return msgspec.convert(dict(zip(DeadLetter.__struct_fields__, row, strict=True)), DeadLetter)
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    connection.execute(_SCHEMA)
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(dead_letter)")}
-    if "replayed_ms" not in columns:
+def _migrate(connection: apsw.Connection, path: Path) -> None:
+    found: int = connection.pragma("user_version")
+    if found > SCHEMA_VERSION:
+        raise LogError(newer_text(f"{path}, the dead letters,", found, SCHEMA_VERSION))
+    if found == SCHEMA_VERSION:
+        return
+    if _is_old(connection):
         connection.execute("ALTER TABLE dead_letter ADD COLUMN replayed_ms INTEGER")
+    connection.execute(_SCHEMA)
+    connection.pragma("user_version", SCHEMA_VERSION)
+    reach("deadletters.migrated")
+
+
+def _keep_old(connection: apsw.Connection, path: Path) -> None:
+    """Keep a copy of letters from before the first migration."""
+    if connection.pragma("user_version") == 0 and _is_old(connection):
+        kept = keep_copy("deadletters", SCHEMA_VERSION, path, lambda _, target: _copy(connection, target))
+        log.warning("dead letters are migrated; a copy from before is kept", kept=str(kept))
+
+
+def _is_old(connection: apsw.Connection) -> bool:
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(dead_letter)")}
+    return bool(columns) and "replayed_ms" not in columns
+
+
+def _copy(connection: apsw.Connection, target: Path) -> None:
+    # Through the connection that has the file open: another library's would take the process's locks on it away.
+    after = apsw.Connection(str(target))
+    try:
+        with after.backup("main", connection, "main") as copying:
+            copying.step()
+    finally:
+        after.close()
+    sync_file(target)

@@ -1,0 +1,149 @@
+"""Bytes of log, lake and store are flipped or cut off: no wrong number is final, and somebody is told where it is."""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from adtally.eventlog.port import Record
+from faults.conftest import laboratory
+from faults.lab import ADS, Lab
+from support.embedded import Embedded
+from support.log_oracle import Appended, compare_numbers, read_log
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def small_segments(library: Path, tmp_path: Path) -> Iterator[Lab]:
+    """Give a system whose log has many segments, of which none is in the lake before a minute has passed."""
+    more = {"ADTALLY_LOG__SEGMENT_BYTES": "60000", "ADTALLY_LAKE__FLUSH_MS": "60000"}
+    yield from laboratory(library, tmp_path, more)
+
+
+def damage(file: Path, rnd: random.Random) -> str:
+    """Flip a bit of a file, or some, or cut it off; give what was done."""
+    content = bytearray(file.read_bytes())
+    place = rnd.randrange(len(content))
+    kind = rnd.choice(["a bit", "a page", "the end"])
+    if kind == "a bit":
+        content[place] ^= 1 << rnd.randrange(8)
+    elif kind == "a page":
+        content[place : place + 4_096] = rnd.randbytes(len(content[place : place + 4_096]))
+    else:
+        del content[place:]
+    file.write_bytes(content)
+    return f"{kind} of {file.name} at {place} of {len(content)}"
+
+
+def intact(file: Path) -> bool:
+    """Tell whether a file has something to lose: shared memory is made anew by each start."""
+    return file.stat().st_size > 0 and not file.name.endswith("-shm")
+
+
+def reconcile(system: Embedded, *arguments: str, expect: int = 0) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(system.command("reconcile", "--json", *arguments, expect=expect))
+    return answer
+
+
+def hours(system: Embedded) -> list[dict[str, object]]:
+    lines: list[dict[str, object]] = json.loads(system.command("ledger", "--since", "1d", "--json"))["lines"]
+    return [line for line in lines if line["received"] or line["missing"] or line["state"] != "final"]
+
+
+def test_damaged_segments_cost_what_they_held_and_say_so(small_segments: Lab, seed: int) -> None:
+    lab, rnd = small_segments, random.Random(seed)
+    lab.system.start()
+    with lab.load(1_500, 4, rnd):
+        pass
+    before = read_log(lab.system.folder)
+    lab.shim.kill_all()
+    lab.system.wait_killed()
+    for folder in sorted((lab.system.folder / "log").glob("edge-*")):
+        finished = sorted(folder.glob("*.segment"))[:-1]
+        victim = rnd.choice([file for each in finished for file in folder.glob(f"{each.name}*") if intact(file)])
+        print(folder.name, damage(victim, rnd))
+    places: list[str] = []
+
+    def meets(record: Record) -> None:
+        if record.kind == "damaged":
+            places.append(f"{record.partition} {record.at}: {record.reason}")
+
+    lab.system.start()
+    lab.set_clock(2 * 3_600)
+    lab.await_current()
+    left = read_log(lab.system.folder, meets)
+    gone = lost(before, left)
+    print(f"{len(gone)} of {len(before)} events are gone, damaged records: {places}")
+    assert places or not gone
+    letters = json.loads(lab.system.command("deadletters", "list", "--json"))
+    assert bool(letters["letters"]) == bool(places), "what cannot be read is a dead letter with its place"
+    reconcile(lab.system, expect=int(bool(gone)))
+    lines = hours(lab.system)
+    assert sum(int(str(line["missing"])) for line in lines) >= len(gone)
+    assert all(line["state"] == "damaged" for line in lines if line["missing"])
+    for line in lines:
+        if line["state"] == "damaged":
+            reconcile(lab.system, "--hour", str(line["hour"])[:13], "--accept-missing")
+    compare_numbers(lab.system, left, ADS, status="final")
+
+
+def lost(before: Appended, left: Appended) -> set[tuple[str, int]]:
+    return {(event.edge_id, event.seq) for _, event in before} - {(event.edge_id, event.seq) for _, event in left}
+
+
+def test_a_damaged_file_of_the_lake_is_named_and_changes_no_number(lab: Lab, seed: int) -> None:
+    rnd = random.Random(seed)
+    lab.system.start()
+    with lab.load(1_000, 2, rnd):
+        pass
+    lab.set_clock(2 * 3_600)
+    lab.await_current()
+    reconcile(lab.system)
+    lab.compare("final")
+    hour = str(hours(lab.system)[-1]["hour"])[:13]
+    for _ in range(4):
+        file = rnd.choice(sorted((lab.system.folder / "lake" / "raw").rglob("*.parquet")))
+        whole = file.read_bytes()
+        told = damage(file, rnd)
+        answer = reconcile(lab.system, "--hour", hour, expect=0 if file.read_bytes() == whole else 1)
+        said = json.dumps(answer)
+        print(told, said[:600])
+        assert file.name in said or not Path(file).exists(), "nobody is told which file it is"
+        lab.compare("final")
+        file.write_bytes(whole)
+        reconcile(lab.system, "--hour", hour)
+    lab.compare("final")
+
+
+def test_a_damaged_store_gives_the_right_numbers_or_none_and_a_rebuild_heals_it(lab: Lab, seed: int) -> None:
+    rnd = random.Random(seed)
+    lab.system.start()
+    with lab.load(1_000, 2, rnd):
+        pass
+    lab.set_clock(2 * 3_600)
+    lab.await_current()
+    reconcile(lab.system)
+    lab.compare("final")
+    for _ in range(2):
+        assert lab.system.stop() == 0
+        files = [
+            file for file in sorted((lab.system.folder / "olap").rglob("*")) if file.is_file() and file.stat().st_size
+        ]
+        print([damage(file, rnd) for file in rnd.sample(files, 3)])
+        try:
+            lab.system.start()
+        except AssertionError as error:
+            print("does not start:", str(error)[-600:])
+        else:
+            try:
+                lab.compare("final")
+            except httpx.HTTPStatusError as error:
+                print("says:", error.response.text)
+            lab.system.stop()
+        lab.system.command("rebuild", "--yes")
+        lab.system.start()
+        lab.compare("final")

@@ -1,0 +1,104 @@
+"""Stores as earlier versions left them: made by the first migrations alone, with the rows that they could hold."""
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from adtally.olap import migrations
+from adtally.olap.chdb.connection import Connections
+
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    return [row[0] for row in found]
+
+
+def columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def content(file: Path) -> Rows:
+    """Give all tables' rows, and the names of their columns as the first one."""
+    with closing(sqlite3.connect(file)) as connection:
+        return {
+            table: [tuple(columns(connection, table)), *sorted(connection.execute(f"SELECT * FROM {table}"), key=repr)]
+            for table in tables(connection)
+        }
+
+
+def age(file: Path, folder: Path, number: int) -> None:
+    """Take a database of SQL migrations back to migration `number`: what only later ones can hold is gone."""
+    now = file.with_name(file.name + ".now")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    file.rename(now)
+    with closing(sqlite3.connect(file, isolation_level=None)) as old:
+        old.execute("CREATE TABLE schema_version (version BIGINT NOT NULL PRIMARY KEY)")
+        for path in sorted(folder.glob("*.sql")):
+            version = int(path.name.split("_")[0])
+            if version <= number:
+                old.executescript(path.read_text(encoding="utf-8"))
+                old.execute("INSERT INTO schema_version VALUES (?)", (version,))
+        old.execute("ATTACH ? AS now", (str(now),))
+        for table in set(tables(old)) - {"schema_version"}:
+            names = ", ".join(f'"{name}"' for name in columns(old, table))
+            # What a migration puts into its new tables is not taken from the newer database twice.
+            old.execute(f"INSERT OR REPLACE INTO {table} ({names}) SELECT {names} FROM now.{table}")
+        if file.name == "ledger.db":
+            old.execute("DELETE FROM latest WHERE name = 'reconcile request'")
+        old.execute("DETACH now")
+    now.unlink()
+
+
+def age_letters(file: Path) -> None:
+    """Take dead letters back to before they knew of replays."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("ALTER TABLE dead_letter DROP COLUMN replayed_ms")
+        connection.execute("PRAGMA user_version = 0")
+
+
+def make_old_olap(path: Path, number: int) -> None:
+    """Make an empty store of schema `number`. One process can open one chDB only."""
+    shutil.rmtree(path, ignore_errors=True)
+    connections = Connections(path, 1 << 30)
+    connection = connections.connect()
+    connection.run("CREATE DATABASE adtally ENGINE = Atomic")
+    connection.run(
+        "CREATE TABLE adtally.migration (version UInt32, applied DateTime('UTC') DEFAULT now()) "
+        "ENGINE = MergeTree ORDER BY version"
+    )
+    for version, statements in migrations.migrations("adtally").items():
+        if version <= number:
+            _run(connection.run, statements)
+            connection.run(f"INSERT INTO adtally.migration (version) SELECT {version}")
+    connections.close()
+
+
+def olap_shape(path: Path) -> list[list[object]]:
+    """Give what tables a store has, and with which columns. One process can open one chDB only."""
+    connections = Connections(path, 1 << 30)
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = 'adtally' ORDER BY name"
+    found = connections.connect().run(sql)
+    versions = connections.connect().run("SELECT DISTINCT version FROM adtally.migration ORDER BY version")
+    connections.close()
+    return [[name, re.sub(r"UUID '[^']*'", "", str(query))] for name, query in found] + versions
+
+
+def _run(run: object, statements: Iterable[str]) -> None:
+    assert callable(run)
+    for statement in statements:
+        run(statement)
+
+
+if __name__ == "__main__":
+    import sys
+
+    if sys.argv[1] == "make":
+        make_old_olap(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        print(olap_shape(Path(sys.argv[2])))
