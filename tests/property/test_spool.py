@@ -82,6 +82,9 @@ def happen(world: World, rnd: random.Random) -> None:
     """Let one thing happen."""
     index = rnd.randrange(len(world.edges))
     if world.edges[index] is None:
+        # A start that a full disk refuses leaves a folder each time: enough of that.
+        if rnd.random() < 0.3:
+            world.disk.full = world.disk.broken = False
         world.start(index)
         return
     writes = rnd.randrange(12) if rnd.random() < 0.04 else None

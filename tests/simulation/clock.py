@@ -14,11 +14,17 @@ EVENING_MS = 6 * 3_600_000
 class TimeOfDay(Protocol):
     """A clock whose time passes when its reader says so."""
 
-    def now_ms(self) -> int: ...
+    def now_ms(self) -> int:
+        """Give the time of day, in UTC epoch milliseconds."""
+        ...
 
-    def monotonic_s(self) -> float: ...
+    def monotonic_s(self) -> float:
+        """Give seconds that never go back."""
+        ...
 
-    def advance(self, ms: int) -> None: ...
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+        ...
 
 
 class SimulatedClock:

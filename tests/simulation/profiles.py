@@ -44,8 +44,9 @@ MINUTE_MS = 60_000
 HOURS_MS = (20_000, 61_000, 10 * MINUTE_MS, 25 * MINUTE_MS, 60 * MINUTE_MS, 61 * MINUTE_MS)
 
 
-def _whole(**weights: Any) -> Profile:
-    return Profile(whole=True, changes=0.5, long_pauses=1.5, long_pauses_ms=HOURS_MS, hours=4, **weights)
+def _whole(**weights: float) -> Profile:
+    usual: dict[str, Any] = {"hours": 8, "imports": 0.8, "actions": 300, "changes": 0.5}
+    return Profile(whole=True, long_pauses=1.5, long_pauses_ms=HOURS_MS, **(usual | weights))
 
 
 PROFILES = {
@@ -59,12 +60,11 @@ PROFILES = {
     "everything": Profile(kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5),
     "clock": Profile(kills=0.7, restarts=0.7, power=0.3, trouble=0.3, stops=0.3, clock_back=2),
     "hours": _whole(restarts=0.2, stops=0.2),
-    "hours-kills": _whole(kills=1, restarts=1, stops=0.3, imports=0.3, partings=0.3),
-    "hours-power": _whole(kills=0.3, restarts=0.5, power=1.2, imports=0.2),
-    "hours-disk": _whole(kills=0.3, restarts=0.5, trouble=1.5, imports=0.2),
-    "hours-away": _whole(restarts=0.5, partings=2, losses=0.6, imports=0.5),
-    "hours-everything": _whole(
-        kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5, partings=0.7, losses=0.4, imports=0.5
-    ),
-    "hours-clock": _whole(kills=0.5, restarts=0.5, power=0.3, partings=0.3, imports=0.3, clock_back=1, skewed=True),
+    "hours-passes": _whole(restarts=1.5, hours=30, imports=3, actions=120),
+    "hours-kills": _whole(kills=1, restarts=1, stops=0.3, partings=0.3),
+    "hours-power": _whole(kills=0.3, restarts=0.5, power=1.2),
+    "hours-disk": _whole(kills=0.3, restarts=0.5, trouble=1.5),
+    "hours-away": _whole(restarts=0.5, partings=2, losses=0.6),
+    "hours-everything": _whole(kills=0.7, restarts=0.7, power=0.7, trouble=0.7, stops=0.5, partings=0.7, losses=0.4),
+    "hours-clock": _whole(kills=0.5, restarts=0.5, power=0.3, partings=0.3, clock_back=1, skewed=True),
 }

@@ -124,7 +124,7 @@ def _whole_sizes(rnd: random.Random, sizes: Sizes, profile: Profile) -> WholeSiz
     reconcile = ReconcileConfig(
         every_ms=rnd.choice([1_000, 120_000]),
         settle_ms=rnd.choice([0, 60_000, 600_000]),
-        settle_ms_max=rnd.choice([3_600_000, 86_400_000]),
+        settle_ms_max=rnd.choice([600_000, 3_600_000, 86_400_000]),
     )
     store = StoreConfig(lake, reconcile, sizes.stream.dedup_window_ms, sizes.stream.lateness_ms)
     skews_ms = tuple(rnd.choice(SKEWS_MS) for _ in range(3)) if profile.skewed else (0,)

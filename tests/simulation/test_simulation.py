@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from simulation.conftest import seeds_run
+from simulation.profiles import PROFILES
 from simulation.run import FailedRunError, run
 
 FIXED_SEEDS = range(20)
@@ -16,6 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         given: int | None = metafunc.config.getoption("--seed")
         count: int = metafunc.config.getoption("--simulations")
         new = [secrets.randbelow(NEW_SEEDS_MAX) for _ in range(count)]
+        seeds_run.extend(new if given is None else [given])
         metafunc.parametrize("history", [*FIXED_SEEDS, *new] if given is None else [given])
 
 
@@ -23,7 +26,13 @@ def test_every_promise_holds(history: int, tmp_path: Path) -> None:
     run(history, tmp_path / "data")
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("kind", PROFILES)
+def test_a_seed_replays_exactly_in_every_profile(kind: str, tmp_path: Path) -> None:
+    first, again = run(7, tmp_path / "first", kind), run(7, tmp_path / "again", kind)
+    assert first == again
+
+
+@pytest.mark.parametrize("number", range(5))
 def test_a_seed_replays_exactly(number: int, tmp_path: Path) -> None:
     first, again = run(number, tmp_path / "first"), run(number, tmp_path / "again")
     assert first == again

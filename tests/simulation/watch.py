@@ -41,10 +41,13 @@ class Watch:
         if line.revision == 0 or ("minute", line.hour_ms) in self.lost:
             return
         outcomes = outcomes_of(cells)
-        waiting = ledger.prepared(line.hour_ms)
-        if outcomes != line.final and waiting is not None and outcomes == waiting.final:
-            # Published by a reconciler that died before it said so; the next pass does.
-            return
+        if outcomes != line.final or (
+            before is not None and cells != before.cells and before.revision == line.revision
+        ):
+            waiting = ledger.prepared(line.hour_ms)
+            if waiting is not None and outcomes == waiting.final:
+                # Published by a reconciler that died before it said so; the next pass does.
+                return
         assert outcomes == line.final, f"{hour} holds {outcomes}, its line says {dict(line.final)}"
         if before is not None and before.revision == line.revision:
             assert cells == before.cells, f"{hour} has changed, and is revision {line.revision} as it was"

@@ -1,7 +1,6 @@
 """Picks what happens next where the whole system runs."""
 
 import random
-from collections.abc import Callable
 
 from adtally.reconcile.passes import Wanted
 from simulation.edge import SimulatedEdge
@@ -84,63 +83,93 @@ class WholeScheduler(Scheduler):
         ms = rnd.choice(HOURS_MS)
         world.clock.advance(ms)
         world.note("clock", f"+{ms}, and everybody works")
+        for index, edge in enumerate(world.edges):
+            if edge is None and rnd.random() < 0.8:
+                world.start_edge(index)
         for edge in world.running():
+            if rnd.random() < 0.15:
+                # It sleeps, and with it what it has taken.
+                continue
             edge.heartbeat()
-            edge.work()
-        self._work(lambda: world.counter is None, world.start_counter, lambda: None)
-        self._work(lambda: world.store is None, world.start_store, lambda: None)
-        for _ in range(2):
-            self._work(lambda: world.counter is not None, self._count, self._kill_counter_stepping)
-        self._work(lambda: world.counter is not None, self._tidy, lambda: None)
-        for _ in range(2):
-            self._work(lambda: world.counter is not None, self._archive, self._kill_archiver_stepping)
-            world.clock.advance(world.whole.store.lake.flush_ms)
-        self._work(lambda: world.store is not None, self._reconcile, self._kill_store_stepping)
+            while edge.work():
+                pass
+        work = [(self._count, self._kill_counter_stepping)] * 3 + [(self._tidy, self._kill_tidying)]
+        work += [(self._archive, self._kill_archiver_stepping), (self._pause_for_flush, self._pause_for_flush)]
+        work += [(self._archive, self._kill_archiver_stepping)]
+        work += [(self._reconcile, self._kill_store_stepping), (self._pause_for_pass, self._pause_for_pass)]
+        work += [(self._reconcile, self._kill_store_stepping)]
+        victim = rnd.choices(range(len(work)), [1, 1, 1, 1, 3, 0, 3, 6, 0, 2])[0]
+        fate = rnd.random()
+        for index, (call, kill) in enumerate(work):
+            if index == victim and fate < 0.5 * self._profile.restarts:
+                kill()
+            elif index == victim and fate > 1 - 0.25 * self._profile.power:
+                self._lose_power()
+                return
+            else:
+                call()
 
-    def _work(self, possible: Callable[[], bool], call: Callable[[], None], kill: Callable[[], None]) -> None:
-        if not possible():
-            return
-        profile, chance = self._profile, self._rnd.random()
-        if chance < 0.15 * profile.restarts:
-            kill()
-        elif self._world.up and chance > 1 - 0.04 * profile.power:
-            self._lose_power()
-        else:
-            call()
+    def _needs_counter(self) -> bool:
+        """Start the counter if it does not run; tell whether it does."""
+        if self._whole.counter is None:
+            self._whole.start_counter()
+        return self._whole.counter is not None
+
+    def _needs_store(self) -> bool:
+        if self._whole.store is None:
+            self._whole.start_store()
+        return self._whole.store is not None
+
+    def _pause_for_flush(self) -> None:
+        self._whole.clock.advance(self._whole.whole.store.lake.flush_ms)
+
+    def _pause_for_pass(self) -> None:
+        self._whole.clock.advance(self._whole.whole.store.reconcile.every_ms)
 
     def _count(self) -> None:
-        world, counter = self._whole, self._whole.counter
-        assert counter is not None
-        world.note("counter", counter.step(world.clock.now_ms()))
-        if counter.pump.under_way is not None:
-            world.note("counter", f"delivers {counter.pump.deliver()}")
+        world = self._whole
+        if self._needs_counter():
+            assert world.counter is not None
+            world.note("counter", world.counter.step(world.clock.now_ms()))
+            if world.counter.pump.under_way is not None:
+                world.note("counter", f"delivers {world.counter.pump.deliver()}")
 
     def _tidy(self) -> None:
-        self._whole.note("janitor", self._whole.tidy())
+        if self._needs_counter():
+            self._whole.note("janitor", self._whole.tidy())
 
     def _archive(self) -> None:
-        self._whole.note("archiver", self._whole.archiver_steps())
+        if self._needs_counter():
+            self._whole.note("archiver", self._whole.archiver_steps())
 
     def _reconcile(self) -> None:
-        self._whole.note("store", self._whole.store_steps())
+        if self._needs_store():
+            self._whole.note("store", self._whole.store_steps())
 
     def _kill_counter_stepping(self) -> None:
-        counter = self._whole.counter
-        assert counter is not None
-        self._kill_counter_in(lambda: counter.step(self._whole.clock.now_ms()))
+        if self._needs_counter():
+            counter = self._whole.counter
+            assert counter is not None
+            self._kill_counter_in(lambda: counter.step(self._whole.clock.now_ms()))
+
+    def _kill_tidying(self) -> None:
+        if self._needs_counter():
+            self._kill_counter_in(self._whole.tidy)
 
     def _kill_archiver_stepping(self) -> None:
-        self._whole.interrupt("a step of the archiver", self._whole.archiver_steps, ARCHIVER_PLACES)
-        self._whole.kill_counter()
+        if self._needs_counter():
+            self._whole.interrupt("a step of the archiver", self._whole.archiver_steps, ARCHIVER_PLACES)
+            self._whole.kill_counter()
 
     def _kill_store_starting(self) -> None:
         self._whole.interrupt("start of the store", self._whole.start_store)
         self._whole.kill_store()
 
     def _kill_store_stepping(self) -> None:
-        assert self._whole.store is not None
-        self._whole.interrupt("a step of the reconciler", self._whole.store.step, RECONCILER_PLACES)
-        self._whole.kill_store()
+        if self._needs_store():
+            assert self._whole.store is not None
+            self._whole.interrupt("a step of the reconciler", self._whole.store.step, RECONCILER_PLACES)
+            self._whole.kill_store()
 
     def _part(self) -> None:
         world, rnd = self._whole, self._rnd

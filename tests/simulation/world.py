@@ -32,13 +32,15 @@ KILL_CALLS_MAX = (4, 14)
 """A killed process gets to do fewer writes and syncs than one of these: an append takes few, a new segment many."""
 KILL_CALLS_LONG_MAX = (14, 60, 200)
 """Where a call does much: a flush of the archiver's, a pass of the reconciler's."""
-KILL_PASSINGS_MAX = 3
+KILL_PASSINGS = (0, 0, 0, 1, 2)
 
 
 class Process(Protocol):
     """What can be killed."""
 
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        """End as a killed process does: the files are closed by the system, and nothing is written."""
+        ...
 
 
 class Timeline:
@@ -160,7 +162,7 @@ class World:
         `places` are named ones that the call may come by.
         """
         if places and self.rnd.random() < 0.6:
-            self.disk.kill_at = self.rnd.choice(places), self.rnd.randrange(KILL_PASSINGS_MAX)
+            self.disk.kill_at = self.rnd.choice(places), self.rnd.choice(KILL_PASSINGS)
         else:
             self.disk.kill_after = self.rnd.randrange(
                 self.rnd.choice(KILL_CALLS_LONG_MAX if places else KILL_CALLS_MAX)

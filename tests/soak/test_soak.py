@@ -60,8 +60,12 @@ def test_hours_of_clicks_and_faults_leave_exact_numbers_and_nothing_grows(
     faults = Faults(system, random.Random(seed))
     with Sampler(system.folder) as sampler:
         with subprocess.Popen([*command, "--data-dir", str(system.folder), "--seed", str(seed)]) as load:
-            faults.until(load, begun_s + seconds / 2, gentle=False)
-            faults.until(load, begun_s + seconds, gentle=True)
+            try:
+                faults.until(load, begun_s + seconds / 2, gentle=False)
+                faults.until(load, begun_s + seconds, gentle=True)
+            except BaseException:
+                load.kill()
+                raise
         steady_from_s = seconds / 2 + min(WINDOW_S, seconds / 4)
     sampler.write(tmp_path / "samples.jsonl")
     assert load.returncode == 0

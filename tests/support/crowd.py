@@ -43,6 +43,8 @@ class CrowdReport(msgspec.Struct, frozen=True):
     came: int
     tried: int
     recorded: int
+    recorded_in_time: int
+    """Before the last one came."""
     unrecorded: int
     refused: int
     """Told at once that nobody listens: the connection was reset."""
@@ -92,15 +94,16 @@ class Crowd:
         self.queue: deque[Person] = deque()
         """By when they came: the first loses patience first."""
         self.numbers = itertools.count(1)
-        self.came = self.tried = self.recorded = self.unrecorded = self.refused = self.impatient = 0
+        self.came = self.tried = self.recorded = self.in_time = self.unrecorded = self.refused = self.impatient = 0
         self.waits_s: list[float] = []
         self.tail = f" HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n".encode()
 
     def run(self) -> CrowdReport:
         begun_s = now_s = time.monotonic()
+        self.ends_s = begun_s + self.spec.seconds
         with Path(self.spec.events).open("wb") as self.events:
-            while now_s < begun_s + self.spec.seconds or self.people:
-                if now_s < begun_s + self.spec.seconds:
+            while now_s < self.ends_s or self.people:
+                if now_s < self.ends_s:
                     self._arrive(now_s, now_s - begun_s)
                 for descriptor, event in self.poll.poll(0.002, 512):
                     if (person := self.people.get(descriptor)) is not None:
@@ -113,7 +116,7 @@ class Crowd:
                         self._leave(person)
         waits_ms = sorted(1_000 * wait_s for wait_s in self.waits_s) or [0.0]
         at = [waits_ms[min(len(waits_ms) - 1, int(len(waits_ms) * share))] for share in (0.5, 0.99, 1.0)]
-        counts = self.came, self.tried, self.recorded, self.unrecorded, self.refused, self.impatient
+        counts = self.came, self.tried, self.recorded, self.in_time, self.unrecorded, self.refused, self.impatient
         return CrowdReport(self.spec.seconds, *counts, *at)
 
     def _arrive(self, now_s: float, since_s: float) -> None:
@@ -156,8 +159,10 @@ class Crowd:
         if b"X-Click-Recorded: false" in person.heard:
             self.unrecorded += 1
             return
+        now_s = time.monotonic()
         self.recorded += 1
-        self.waits_s.append(time.monotonic() - person.connected_s)
+        self.in_time += now_s < self.ends_s
+        self.waits_s.append(now_s - person.connected_s)
         self.events.write(person.heard.partition(b"X-Click-Event: ")[2].partition(b"\r\n")[0] + b"\n")
 
     def _leave(self, person: Person) -> None:

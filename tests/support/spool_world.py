@@ -185,8 +185,10 @@ class World:
         self.start(0)
         last = self.edges[0]
         assert last is not None
-        while self._go_on(last):
+        for _ in range(2_000):
             self.clock.advance(300)
+            if not self._go_on(last):
+                break
         last.end()
 
     def _go_on(self, edge: Edge) -> bool:

@@ -229,6 +229,25 @@ def test_a_new_edge_id_after_a_clock_jump_is_closed_by_the_next_start_as_well(ho
     second.die()
 
 
+def test_no_name_of_an_edge_whose_clock_jumped_is_closed_before_its_events_are_in_the_log(host: Host) -> None:
+    first = host.start("e1")
+    first.writer.append_control(Closing("e1", 0, 3_000), 1_000)
+    first.writer.append_control(Opening("e1b", 1_000), 1_000)
+    first.set_away(True)
+    first.writer.append([event(1, "e1b")], 1_000)
+    first.die()
+    # As the drain of an earlier start does, which notes in it how far it came.
+    (host.root / "e1" / "touched").touch()
+    second = host.start("e2")
+    second.drain_all()
+    records = [each.payload for each in host.log.records[P]]
+    assert host.ids() == {("e1b", 1)}
+    (clicked,) = [n for n, each in enumerate(records) if b'"seq":1' in each]
+    (closed,) = [n for n, each in enumerate(records) if b'"closing"' in each and b'"e1b"' in each]
+    assert clicked < closed
+    second.die()
+
+
 def test_a_folder_that_cannot_be_read_does_not_hold_back_the_others(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

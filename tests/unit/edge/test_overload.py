@@ -77,12 +77,12 @@ def test_an_edge_that_refuses_takes_no_connection_while_its_log_is_behind() -> N
         known.send(CLICK * 3)
         let_turns_pass(edge)
         with edge.client() as new:
-            new.send(CLICK)
+            new.send(b"GET /-/healthz HTTP/1.1\r\nHost: edge.example\r\n\r\n")
             assert not hears_something(new)
 
             edge.writer.flowing.set()
 
-            assert new.answer().recorded
+            assert new.answer().status == 200
         assert [known.answer().recorded for _ in range(3)] == [True] * 3
 
 

@@ -93,23 +93,37 @@ class SpoolDrainer:
 
     def _drain_adopted(self, now_ms: int) -> bool:
         left = self._adopted[0]
+        if not left.drained and self._move(left, now_ms):
+            return True
+        # An edge whose clock jumped left a folder for each of its names, and its first one holds the events of all.
+        if all(each.drained for each in self._adopted):
+            self._retire(left, now_ms)
+        else:
+            self._adopted.rotate(-1)
+        return True
+
+    def _move(self, left: "_Left", now_ms: int) -> bool:
+        """Move a portion of a dead edge's folder; give whether there was one."""
         records = self._read(left.store)
+        left.note(records)
+        self._tell_oldest()
         if records:
-            left.note(records)
-            self._tell_oldest()
             self._send(records, now_ms)
             left.store.passed(records[-1].next)
             return True
+        left.drained = True
+        self._backlog.let_go(left.size_bytes)
+        return False
+
+    def _retire(self, left: "_Left", now_ms: int) -> None:
+        """Close a dead edge's log, and remove its folder."""
         if left.last_seq > 0:
             log.warning("closing the log of an edge that vanished", edge_id=left.store.edge_id, last_seq=left.last_seq)
         self._timed([], [Closing(left.store.edge_id, left.last_seq, max(left.ts_ms, now_ms))], now_ms)
         faultpoint.reach("spool.retired")
-        self._backlog.let_go(left.size_bytes)
         left.store.close_reader()
         left.store.remove()
         self._adopted.popleft()
-        self._tell_oldest()
-        return True
 
     def _read(self, store: SpoolStore) -> list[Record]:
         self._backlog.unreadable = True
@@ -154,6 +168,7 @@ class _Left:
 
     def __init__(self, store: SpoolStore) -> None:
         self.store = store
+        self.drained = False
         self.size_bytes = store.size_bytes
         self.last_seq = 0
         self.ts_ms = 0
