@@ -79,7 +79,7 @@ def every_blow(cluster: Cluster) -> list[Blow]:
 def test_every_role_shows_metrics_that_the_operators_page_tells_of(whole: Whole) -> None:
     cluster = whole.cluster
     assert cluster.loader is not None
-    told = table_of_metrics("metrics").keys() | table_of_metrics("metrics of the spool").keys()
+    told = table_of_metrics("metrics").keys()
     for role in cluster.roles():
         shown = exposed(metrics_of(role))
         assert "adtally_disk_free_bytes" in shown, role.name

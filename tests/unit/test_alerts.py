@@ -13,7 +13,7 @@ from deploy.prometheus.promtool import RULES, STORIES, dashboard_queries
 
 from support.metric_tables import PAGE, named, table
 
-TABLE = table("metrics") | table("metrics of the spool")
+TABLE = table("metrics")
 ALERTS: dict[str, dict[str, Any]] = {
     rule["alert"]: rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
 }

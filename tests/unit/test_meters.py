@@ -138,7 +138,7 @@ from adtally.edge.stats import EdgeStats
 stats, host = EdgeStats(), EdgeHost(Path(sys.argv[1]), Path(sys.argv[1]), int(sys.argv[2]))
 stats.count["recorded"] = 5
 stats.batch_seconds.observe(0.003)
-stats.publish(3, 4, ready=sys.argv[3] == "ready")
+stats.publish(3, 4, 0, ready=sys.argv[3] == "ready")
 host.publish()
 sys.stdout.write(stats.render().decode())
 """
