@@ -1,6 +1,7 @@
 """Appends to three brokers, one after the other as an edge makes them, by how many clicks are in one."""
 
 import tempfile
+import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ import msgspec
 from deploy.local.kafka import Kafka
 
 from adtally.clock import SYSTEM_CLOCK
+from adtally.errors import LogError
 from adtally.eventlog.kafka.topics import TopicSettings
 from adtally.eventlog.kafka.writer import KafkaLogWriter
 from bench.processes import cpu_s
@@ -40,6 +42,7 @@ def measure(quick: bool) -> list[Row]:
                 kafka.addresses, TOPIC, TopicSettings(PARTITIONS, len(kafka.brokers), 1), TIMEOUT_MS
             )
             writer.make_topics()
+            _await_topic(writer, clicks[:1])
             for count in COUNTS:
                 _append(kafka, writer, clicks, count, seconds)
             rows = [_row(count, _append(kafka, writer, clicks, count, seconds)) for count in COUNTS]
@@ -47,6 +50,20 @@ def measure(quick: bool) -> list[Row]:
         finally:
             kafka.kill()
     return rows
+
+
+def _await_topic(writer: KafkaLogWriter, clicks: list[bytes]) -> None:
+    """Return when the brokers take an append: a topic that was just made is not known to all of them."""
+    deadline_s = SYSTEM_CLOCK.monotonic_s() + TIMEOUT_MS / 1_000
+    while True:
+        try:
+            writer.append(clicks, SYSTEM_CLOCK.now_ms())
+        except LogError:
+            if SYSTEM_CLOCK.monotonic_s() > deadline_s:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _append(kafka: Kafka, writer: KafkaLogWriter, clicks: list[bytes], count: int, seconds: float) -> Cost:
