@@ -6,6 +6,7 @@ from collections.abc import Callable
 import click
 
 from bench import (
+    appends,
     clickhouse,
     edge,
     edge_kafka,
@@ -38,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[bool], list[Row]]] = {
     "spark": spark.measure,
     "lake": lake.measure,
     "edge-kafka": edge_kafka.measure,
+    "appends": appends.measure,
 }
 
 

@@ -31,6 +31,7 @@ State = Literal["hashmap", "rocksdb"]
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):
+    campaign_id: str
     ad_id: str
     minute_s: int
     device: str
@@ -98,7 +99,7 @@ class BenchJob:
         make_live_topic(on.kafka.addresses, self.settings.live_topic, 1)
         self._topics = JobTopics(on.kafka.addresses, topic, self.settings.live_topic, self.settings.group)
         self._rows = LiveTopic(on.kafka.addresses, self.settings.live_topic, "bench")
-        self._cells: dict[tuple[str, int, str, str, int], int] = {}
+        self._cells: dict[tuple[str, str, int, str, str, int], int] = {}
         self._decode = msgspec.json.Decoder(_Row).decode
         self.manager = JobManager(f"http://127.0.0.1:{on.flink.rest_port}")
         self.counted = 0
@@ -146,7 +147,7 @@ class BenchJob:
         payloads = self._rows.read(ROWS)
         for payload in payloads:
             row = self._decode(payload)
-            cell = (row.ad_id, row.minute_s, row.device, row.outcome, row.shard)
+            cell = (row.campaign_id, row.ad_id, row.minute_s, row.device, row.outcome, row.shard)
             before = self._cells.get(cell, 0)
             if row.clicks > before:
                 self._cells[cell] = row.clicks

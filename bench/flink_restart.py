@@ -12,8 +12,13 @@ from bench.results import Row
 from bench.topic_clicks import Fresh, produce
 
 NEW: Final = 1_000
-WINDOWS_MS: Final = (5 * MINUTE_MS, MINUTE_MS)
-STATES: Final[tuple[State, ...]] = ("hashmap", "rocksdb")
+CASES: Final[tuple[tuple[State, int], ...]] = (
+    ("hashmap", 5 * MINUTE_MS),
+    ("hashmap", MINUTE_MS),
+    ("rocksdb", 5 * MINUTE_MS),
+)
+"""State, and window."""
+WARM_UP: Final = 50_000
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -24,25 +29,24 @@ class Restart(msgspec.Struct, frozen=True):
 
 
 def measure(quick: bool) -> list[Row]:
-    """Give a row for each window and way; quick ones remember few clicks."""
-    rate = 500 if quick else 3_000
-    rows = []
+    """Give a row for each case and way; quick ones remember few clicks."""
+    rate = 700 if quick else 4_000
     with servers() as on:
-        _restarts(on, "warm", "hashmap", WINDOWS_MS[0], 50_000)
-        for window_ms in WINDOWS_MS:
-            number = rate * replayed_s(window_ms)
-            found = _restarts(on, f"clicks-{window_ms}", "hashmap", window_ms, number)
-            what = f"Flink, one slot, hashmap, {number:,} clicks: what a replay reads at {rate:,}/s, a window of "
-            for way, restart in zip(("checkpoint", "replay"), found, strict=True):
-                rows.append(
-                    Row(
-                        "flink-restart",
-                        f"{what}{window_ms // MINUTE_MS} min: new clicks visible after a start by {way}",
-                        f"{restart.seconds:.1f} s, {restart.cpu_s:.1f} CPU s",
-                        "",
-                    )
-                )
-    return rows
+        _restarts(on, "warm", *CASES[0], WARM_UP)
+        return [row for place, case in enumerate(CASES) for row in _rows(on, f"clicks-{place}", *case, rate)]
+
+
+def _rows(on: Servers, topic: str, state: State, window_ms: int, rate: int) -> list[Row]:
+    number = rate * replayed_s(window_ms)
+    what = (
+        f"Flink, one slot, {state}, window {window_ms // MINUTE_MS} min, {number:,} clicks (what a replay reads at "
+        f"{rate:,}/s): new clicks visible after a start by"
+    )
+    ways = zip(("checkpoint", "replay"), _restarts(on, topic, state, window_ms, number), strict=True)
+    return [
+        Row("flink-restart", f"{what} {way}", f"{restart.seconds:.1f} s, {restart.cpu_s:.1f} CPU s", "")
+        for way, restart in ways
+    ]
 
 
 def replayed_s(window_ms: int) -> int:

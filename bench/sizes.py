@@ -16,14 +16,15 @@ CORES: Final = 8
 """Of one broker's host."""
 
 # CPU microseconds a click, as measured: docs/scaling.md says where.
-EDGE_CONNECTION_US: Final = 1e6 / 24_912
-EDGE_APPEND_US: Final = 7.6
-BROKERS_APPEND_US: Final = 24.3
+EDGE_US: Final = 65.9
+BROKERS_APPEND_US: Final = (24.3, 156.8)
+"""With 2,000 clicks in an append, and with as few as an edge has in one at 7,000 a second."""
 BROKERS_READ_US: Final = 1.4
 CLIENT_READ_US: Final = 1.4
 READERS: Final = 2
 STREAM_US: Final = 1e6 / 595_911 + CLIENT_READ_US
-FLINK_US: Final = 48.0
+FLINK_US: Final = 19.4
+ARCHIVER_US: Final = 4.3
 RECOUNT_US: Final = 17.4e6 / 10e6
 LIVE_ROWS_PER_S: Final = 437_389
 STAGED_ROWS_PER_S: Final = 198_369
@@ -50,7 +51,7 @@ class Size(msgspec.Struct, frozen=True):
     clicks_per_day: int
     edges: int
     """Workers of one core each, one of them to spare."""
-    broker_cores: float
+    broker_cores: tuple[float, float]
     brokers: int
     partitions: int
     streams: int
@@ -58,6 +59,8 @@ class Size(msgspec.Struct, frozen=True):
     flink_slots: int
     """Of one core each, where Flink counts."""
     flink_state_gb: float
+    archiver_cores: float
+    """That its one process would take; it has one at most."""
     clickhouse_live_shards: int
     """That live rows need if no two clicks of a second share a cell."""
     clickhouse_final_s: float
@@ -78,8 +81,10 @@ def size_for(clicks_per_s: int) -> Size:
     """Give the size for a peak rate. Every stage's share of a core is `USED`."""
     per_core_us = 1e6 * USED
     day = clicks_per_s * DAY_CLICKS_PER_PEAK
-    edges = ceil(clicks_per_s * (EDGE_CONNECTION_US + EDGE_APPEND_US) / per_core_us) + 1
-    broker_cores = clicks_per_s * (BROKERS_APPEND_US + READERS * BROKERS_READ_US) / per_core_us
+    edges = ceil(clicks_per_s * EDGE_US / per_core_us) + 1
+    few_cores, many_cores = (
+        clicks_per_s * (append_us + READERS * BROKERS_READ_US) / per_core_us for append_us in BROKERS_APPEND_US
+    )
     slots = ceil(clicks_per_s * FLINK_US / per_core_us)
     rows_per_hour = clicks_per_s * 3_600 / EVENTS_PER_ROW
     lake_low, lake_high = (day * each / GB for each in LAKE_BYTES)
@@ -88,13 +93,14 @@ def size_for(clicks_per_s: int) -> Size:
         clicks_per_s=clicks_per_s,
         clicks_per_day=day,
         edges=edges,
-        broker_cores=broker_cores,
-        brokers=max(3, ceil(broker_cores / CORES)),
+        broker_cores=(few_cores, many_cores),
+        brokers=max(3, ceil(many_cores / CORES)),
         # Twice the slots, so that there is room without adding partitions; by the dozen, which many numbers divide.
         partitions=12 * ceil(2 * slots / 12),
         streams=ceil(clicks_per_s * STREAM_US / per_core_us),
         flink_slots=slots,
         flink_state_gb=clicks_per_s * REMEMBERED_S * REMEMBERED_BYTES / GB,
+        archiver_cores=clicks_per_s * ARCHIVER_US / 1e6,
         clickhouse_live_shards=ceil(clicks_per_s / (LIVE_ROWS_PER_S * USED)),
         clickhouse_final_s=rows_per_hour * (1 / STAGED_ROWS_PER_S + 1 / PUBLISHED_ROWS_PER_S),
         recount_hour_s=clicks_per_s * 3_600 * RECOUNT_US / 1e6,
@@ -114,7 +120,9 @@ def table(rates: tuple[int, ...] = RATES) -> list[str]:
     rows = {
         "clicks a day": [f"{each.clicks_per_day / 1e6:,.0f} million" for each in sizes],
         "edge workers, one core each": [f"{each.edges}" for each in sizes],
-        "brokers: cores in all; hosts of 8": [f"{each.broker_cores:.1f}; {each.brokers}" for each in sizes],
+        "brokers: cores in all; hosts of 8": [
+            f"{each.broker_cores[0]:.1f} to {each.broker_cores[1]:.1f}; {each.brokers}" for each in sizes
+        ],
         "log: into it, MB a second; 7 days in 3 copies": [
             f"{each.log_mb_per_s:,.1f}; {_amount(each.log_gb)}" for each in sizes
         ],
@@ -124,6 +132,7 @@ def table(rates: tuple[int, ...] = RATES) -> list[str]:
             f"{each.flink_slots}; {_amount(each.flink_state_gb)}" for each in sizes
         ],
         "partitions": [f"{each.partitions}" for each in sizes],
+        "the archiver, one process: cores": [f"{each.archiver_cores:.2f}" for each in sizes],
         "ClickHouse shards for live rows": [f"{each.clickhouse_live_shards}" for each in sizes],
         "one server stages and publishes a peak hour in": [_time(each.clickhouse_final_s) for each in sizes],
         "two cores recount a peak hour in": [_time(each.recount_hour_s) for each in sizes],

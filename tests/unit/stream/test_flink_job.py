@@ -56,3 +56,9 @@ def test_a_replay_counts_every_minute_that_was_open_and_reads_all_that_decides_i
         assert start.floor_ms % 60_000 == 0
         # An event that one of the floor's minute can repeat, appended before its time by a clock that is ahead.
         assert start.appended_ms <= start.floor_ms - SETTINGS.dedup_window_ms - AHEAD_MS
+
+
+def test_rocksdb_looks_for_new_clicks_by_its_filters_and_the_heap_needs_none() -> None:
+    filters = "state.backend.rocksdb.use-bloom-filter"
+    assert properties(msgspec.structs.replace(SETTINGS, state="rocksdb"), Start())[filters] == "true"
+    assert filters not in properties(SETTINGS, Start())
