@@ -113,7 +113,7 @@ cluster-down: setup-cluster
 # The long hunt: kills for ten minutes, and a thousand new seeds of the simulation.
 chaos: setup web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
-	$(PYTEST) tests/simulation --simulations 1000 $(CHAOS_FLAGS)
+	$(PYTEST) tests/simulation tests/property/test_spool.py --simulations 1000 $(CHAOS_FLAGS)
 
 demo: setup web
 	$(RUN)/adtally demo $(DEMO_FLAGS)
