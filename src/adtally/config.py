@@ -80,7 +80,7 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_after_ms: Positive = 400
     """How long a click waits for the brokers before it is kept in the spool; less than `edge.append_timeout_ms`."""
     spool_bytes_max: Positive = 8 * 1024**3
-    """Of the edge's own disk, for clicks that the brokers do not take now."""
+    """Of the edge's own disk, for clicks of one worker that the brokers do not take now."""
     segment_bytes: Positive = 64 * 1024 * 1024
     """A segment is closed when it has grown to this."""
     retention_days: Positive = 7

@@ -50,6 +50,7 @@ class Inlet:
         # Where many edges write, neighbours do not tell which numbers a record that cannot be read had.
         self._gaps = None if is_shared(partition) else GapFinder()
         self._trouble = ""
+        self._marks = Marks({})
         self._begin()
 
     def read(self, reader: LogReader, now_ms: int, bytes_max: int) -> int:
@@ -98,7 +99,7 @@ class Inlet:
     def _begin(self) -> None:
         self._tables: list[pa.Table] = []
         self._letters: list[DeadLetter] = []
-        self._marks = Marks()
+        self._marks = Marks(self._marks.spooled)
         self._absences: list[Absence] = []
         self.events = self.bytes = 0
         self.oldest_appended_ms = None

@@ -1,5 +1,7 @@
 """What control records promise, gathered between two flushes for the ledger."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from adtally.event import Closing, Control, Heartbeat, Lost, Opening
@@ -12,9 +14,14 @@ SEQ_MAX = 2**63 - 1
 
 
 class Marks:
-    """One mark for each edge and hour: heartbeats come four times a second, and only the newest tells something."""
+    """One mark for each edge and hour: heartbeats come four times a second, and only the newest tells something.
 
-    def __init__(self) -> None:
+    Only heartbeats tell of the spool: `spooled` is what those of earlier flushes said last, the oldest event by edge.
+    """
+
+    def __init__(self, spooled: Mapping[str, int]) -> None:
+        self.spooled = dict(spooled)
+        """The oldest event that each edge holds back, by the last heartbeat; edges that hold none are not in it."""
         self._marks: dict[tuple[str, int], EdgeMark] = {}
         self.absences: list[Absence] = []
 
@@ -26,7 +33,11 @@ class Marks:
         # A partition that was retired before its first writer came has a Closing of nobody.
         if not control.edge_id:
             return
-        spooled = control.oldest_spooled_ts_ms if isinstance(control, Heartbeat) else None
+        if isinstance(control, Heartbeat) and control.oldest_spooled_ts_ms is not None:
+            self.spooled[control.edge_id] = control.oldest_spooled_ts_ms
+        elif isinstance(control, Heartbeat | Closing):
+            self.spooled.pop(control.edge_id, None)
+        spooled = self.spooled.get(control.edge_id)
         hour_ms = hour_of(control.ts_ms)
         mark = EdgeMark(
             control.edge_id, hour_ms, partition, last_seq, control.ts_ms, isinstance(control, Closing), spooled

@@ -130,7 +130,9 @@ class Publication:
         differences = self._differences(found)
         if differences is None:
             differences = _of_outcomes(found.previous, found.count.outcomes)
-            note = "; ".join(filter(None, (note, "the minutes were gone by retention: cells were not compared")))
+            note = "; ".join(
+                filter(None, (note, "the minutes were not in the store any more: cells were not compared"))
+            )
         if now.compare and found.unchanged and differences.cells == 0:
             return None
         new = found.line("final", differences, now, self._clock.now_ms(), note)

@@ -16,11 +16,13 @@ RUN_MS: Final = 1_000
 
 
 def disk_bytes(payload_bytes: int) -> int:
-    """Give about how much of the disk a record takes, hardly ever more: its pages in the write-ahead log.
+    """Give about how much of the disk a record takes: its pages in the write-ahead log (measured; hardly ever more).
 
     Each commit writes whole pages, so a click alone takes many times its own size.
     """
-    return FRAME_BYTES * (2 + payload_bytes // (PAGE_BYTES - 4))
+    # A record that fills most of a page begins one of its own, and those above it are written again.
+    pages = 2 + (payload_bytes >= PAGE_BYTES // 4) + payload_bytes // (PAGE_BYTES - 100)
+    return FRAME_BYTES * pages
 
 
 class _Run:

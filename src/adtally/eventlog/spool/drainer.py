@@ -112,7 +112,6 @@ class SpoolDrainer:
             left.store.passed(records[-1].next)
             return True
         left.drained = True
-        self._backlog.let_go(left.size_bytes)
         return False
 
     def _retire(self, left: "_Left", now_ms: int) -> None:
@@ -121,6 +120,7 @@ class SpoolDrainer:
             log.warning("closing the log of an edge that vanished", edge_id=left.store.edge_id, last_seq=left.last_seq)
         self._timed([], [Closing(left.store.edge_id, left.last_seq, max(left.ts_ms, now_ms))], now_ms)
         faultpoint.reach("spool.retired")
+        self._backlog.let_go(left.size_bytes)
         left.store.close_reader()
         left.store.remove()
         self._adopted.popleft()
