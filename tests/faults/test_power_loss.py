@@ -41,6 +41,20 @@ def test_power_is_lost_under_load_and_no_acknowledged_click_with_it(
     assert [each for each in disk.differences() if "/run/metrics/" not in each] == [], "the shim missed a call"
 
 
+@pytest.mark.system
+def test_clicks_that_a_disk_only_claimed_to_have_kept_are_missed_after_a_loss_of_power(lab: Lab, seed: int) -> None:
+    rnd = random.Random(seed)
+    disk = Disk(lab.system.folder, lab.shim.journals)
+    disk.watch()
+    lab.shim.keep_journal()
+    lab.system.start()
+    with lab.shim.fault("false_sync", "log"), lab.load(500, 2, rnd) as sending:
+        sending.wait()
+        lose_power(lab, disk, rnd, keeps=False)
+    with pytest.raises(AssertionError, match="acknowledged events are not in the log"):
+        lab.compare()
+
+
 def lose_power(lab: Lab, disk: Disk, rnd: random.Random, keeps: bool) -> None:
     """Kill everything, let the disk forget, and take what is left for the new beginning."""
     lab.shim.kill_all()
