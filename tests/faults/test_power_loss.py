@@ -37,8 +37,16 @@ def test_power_is_lost_under_load_and_no_acknowledged_click_with_it(
     print("final:", *lab.compare("final").lines(), sep="\n  ")
     assert lab.system.stop() == 0
     disk.replay()
-    # Metrics are written through mapped memory; what is in run/ is gone with each start.
-    assert [each for each in disk.differences() if "/run/metrics/" not in each] == [], "the shim missed a call"
+    assert [each for each in disk.differences() if not unordered(each)] == [], "the shim missed a call"
+
+
+def unordered(difference: str) -> bool:
+    """Tell whether a difference is none that matters.
+
+    Metrics are written through mapped memory; what is in run/ is gone with each start. The WAL of a finished segment is
+    made by one process while another removes it, and the journals do not tell who came last: it is empty then.
+    """
+    return "/run/metrics/" in difference or difference.endswith(("-wal: only on the disk", "-wal: not on the disk"))
 
 
 @pytest.mark.system
