@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--power-losses", type=int, default=2, help="how often the power is lost under load")
     parser.addoption("--freeze-seconds", type=float, default=22.0, help="how long processes are frozen under load")
-    parser.addoption("--damages", type=int, default=2, help="how often bytes of a kind of file are damaged")
+    parser.addoption("--damages", type=int, default=1, help="how often bytes of a kind of file are damaged")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")
     parser.addoption("--history-days", type=int, default=12, help="days that the imported history spans")
 
