@@ -44,6 +44,8 @@ class Lab:
         command = [*ADTALLY, "load", "--rate", str(rate), "--seconds", str(seconds), "--truth", str(self.truths[-1])]
         command += ["--data-dir", str(self.system.folder), "--seed", str(rnd.randrange(1 << 30))]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as sending:
+            # By then it knows the ads and where clicks go, and begins.
+            wait_for(self.truths[-1].exists, 60, "the load has begun")
             yield sending
         assert sending.returncode == 0
 

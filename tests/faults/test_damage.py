@@ -41,8 +41,8 @@ def damage(file: Path, rnd: random.Random) -> str:
 
 
 def intact(file: Path) -> bool:
-    """Tell whether a file has something to lose: shared memory is made anew by each start."""
-    return file.stat().st_size > 0 and not file.name.endswith("-shm")
+    """Tell whether a file has clicks to lose: shared memory is made anew by each start."""
+    return file.stat().st_size > 8_192 and not file.name.endswith("-shm")
 
 
 def reconcile(system: Embedded, *arguments: str, expect: int | None = 0) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def hours(system: Embedded) -> list[dict[str, Any]]:
     return [line for line in lines if line["received"] or line["missing"] or line["state"] != "final"]
 
 
-def test_damaged_segments_cost_what_they_held_and_say_so(small_segments: Lab, seed: int) -> None:
+def test_damaged_segments_cost_what_they_held_and_become_dead_letters(small_segments: Lab, seed: int) -> None:
     lab, rnd = small_segments, random.Random(seed)
     lab.system.start()
     with lab.load(1_500, 4, rnd):
@@ -84,10 +84,9 @@ def test_damaged_segments_cost_what_they_held_and_say_so(small_segments: Lab, se
     assert bool(letters["letters"]) == bool(places), "what cannot be read is a dead letter with its place"
     # A regular pass may have been here before.
     reconcile(lab.system, expect=None)
-    lines = hours(lab.system)
-    assert sum(line["missing"] for line in lines) >= len(gone)
-    assert all(line["state"] == "damaged" for line in lines if line["missing"])
-    for line in lines:
+    # What a dead letter explains is not missing; where its neighbours do not tell which numbers it held, it is.
+    for line in hours(lab.system):
+        assert (line["state"] == "damaged") == (line["missing"] > 0), line
         if line["state"] == "damaged":
             reconcile(lab.system, "--hour", line["hour"][:13], "--accept-missing")
     compare_numbers(lab.system, left, ADS, status="final")

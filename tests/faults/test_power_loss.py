@@ -37,8 +37,30 @@ def test_power_is_lost_under_load_and_no_acknowledged_click_with_it(
     print("final:", *lab.compare("final").lines(), sep="\n  ")
     assert lab.system.stop() == 0
     disk.replay()
-    # Metrics are written through mapped memory; what is in run/ is gone with each start.
-    assert [each for each in disk.differences() if "/run/metrics/" not in each] == [], "the shim missed a call"
+    assert [each for each in disk.differences() if not unordered(each)] == [], "the shim missed a call"
+
+
+def unordered(difference: str) -> bool:
+    """Tell whether a difference is none that matters.
+
+    Metrics are written through mapped memory; what is in run/ is gone with each start. The WAL of a finished segment is
+    made by one process while another removes it, and the journals do not tell who came last: it is empty then.
+    """
+    return "/run/metrics/" in difference or difference.endswith(("-wal: only on the disk", "-wal: not on the disk"))
+
+
+@pytest.mark.system
+def test_clicks_that_a_disk_only_claimed_to_have_kept_are_missed_after_a_loss_of_power(lab: Lab, seed: int) -> None:
+    rnd = random.Random(seed)
+    disk = Disk(lab.system.folder, lab.shim.journals)
+    disk.watch()
+    lab.shim.keep_journal()
+    lab.system.start()
+    with lab.shim.fault("false_sync", "log"), lab.load(500, 2, rnd) as sending:
+        sending.wait()
+        lose_power(lab, disk, rnd, keeps=False)
+    with pytest.raises(AssertionError, match="acknowledged events are not in the log"):
+        lab.compare()
 
 
 def lose_power(lab: Lab, disk: Disk, rnd: random.Random, keeps: bool) -> None:

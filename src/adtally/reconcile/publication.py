@@ -131,7 +131,7 @@ class Publication:
         if differences is None:
             differences = _of_outcomes(found.previous, found.count.outcomes)
             note = "; ".join(
-                filter(None, (note, "the minutes were not in the store any more: cells were not compared"))
+                filter(None, (note, "the minutes were no longer in the store: cells were not compared"))
             )
         if now.compare and found.unchanged and differences.cells == 0:
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adtally.errors import DataFolderError
+from adtally.errors import DataFolderError, StoreUnavailableError
 from adtally.olap.chdb import ChdbStore
 from adtally.olap.clickhouse_sql import compile_query
 from adtally.olap.migrations import SCHEMA_VERSION, migrations
@@ -63,6 +63,16 @@ def test_a_store_that_another_process_has_open_is_refused_with_what_to_do(
 ) -> None:
     read_total(other_process)
     with pytest.raises(DataFolderError, match=r"open in another process.*stop the `adtally up`.*or ask it through"):
+        ChdbStore(path, MEMORY_BYTES_MAX)
+
+
+def test_a_store_whose_files_are_damaged_says_how_it_is_made_anew(path: Path) -> None:
+    store = ChdbStore(path, MEMORY_BYTES_MAX)
+    store.migrate()
+    store.close()
+    (table,) = path.rglob("minute_final.sql")
+    table.write_bytes(b"CREATE")
+    with pytest.raises(StoreUnavailableError, match="adtally rebuild"):
         ChdbStore(path, MEMORY_BYTES_MAX)
 
 

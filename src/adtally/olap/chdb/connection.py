@@ -4,6 +4,8 @@ A connection serialises its callers, and different ones do not wait for each oth
 its own, the live rows another, the reconciler's long statements a third.
 """
 
+import fcntl
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ import msgspec
 from adtally.errors import DataFolderError, StoreQueryError, StoreUnavailableError
 from adtally.olap.clickhouse_sql import Parameter
 
-_HELD_ELSEWHERE: Final = re.compile(r"Code: (76|36)\.|already (open|initialized)|Cannot lock file", re.IGNORECASE)
+_HELD_HERE: Final = re.compile(r"already (open|initialized)", re.IGNORECASE)
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 
@@ -86,12 +88,15 @@ class Connections:
             for name, value in {**every, **(settings or {})}.items():
                 raw.query(f"SET {name} = {int(value)}")
         except Exception as error:
-            if _HELD_ELSEWHERE.search(str(error)):
+            if _HELD_HERE.search(str(error)) or _is_held(self._path):
                 raise DataFolderError(
                     f"{self._path} is open in another process, and chDB allows one: stop the `adtally up` that runs "
                     "on this folder, or ask it through its API"
                 ) from error
-            raise StoreUnavailableError(f"{self._path}: the store does not open: {error}") from error
+            raise StoreUnavailableError(
+                f"{self._path}: the store does not open: if its files are damaged, `adtally rebuild` makes it anew "
+                f"({error})"
+            ) from error
         connection = Connection(raw)
         with self._lock:
             self._open.append(connection)
@@ -103,6 +108,21 @@ class Connections:
             for connection in self._open:
                 connection.close()
             self._open.clear()
+
+
+def _is_held(path: Path) -> bool:
+    """Tell whether another process has the folder: the engine says no more than that it cannot begin."""
+    try:
+        descriptor = os.open(path / "status", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _escaped(value: Parameter) -> Parameter:
