@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from adtally import faultpoint
 from adtally.errors import LakeError
 from adtally.lake.archiver import Archiver
 from adtally.lake.directory import DirectoryLake
@@ -183,6 +184,7 @@ def confirming_is_two_transactions(patch: Patch) -> None:
     def confirm(ledger: SqlLedger, hour_ms: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> int:
         with ledger._database.transaction(write=True) as connection:
             commit = lines.confirm(connection, hour_ms)
+        faultpoint.reach("reconcile.confirmed")
         with ledger._database.transaction(write=True) as connection:
             lines.note_spans(connection, spans)
             lines.forget_spans(connection, dirty)
