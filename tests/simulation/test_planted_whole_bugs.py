@@ -168,17 +168,6 @@ def a_prepared_line_is_taken_for_published(patch: Patch) -> None:
     patch.setattr(Publication, "_finish_interrupted", finish)
 
 
-def a_line_is_confirmed_before_it_is_published(patch: Patch) -> None:
-    honest = Publication.publish
-
-    def publish(publication: Publication, batch: Any) -> None:
-        for hour_ms in batch.prepared:
-            publication._ledger.confirm(hour_ms, (), dirty_of(hour_ms))
-        honest(publication, batch)
-
-    patch.setattr(Publication, "publish", publish)
-
-
 def nobody_sees_that_the_store_has_lost_something(patch: Patch) -> None:
     patch.setattr(Rollups, "lost", lambda rollups, lines, now_ms: set())
 
@@ -212,7 +201,6 @@ BUGS: dict[Callable[[Patch], None], tuple[str, str]] = {
     a_correction_does_not_raise_the_revision: ("hours-passes", ""),
     a_corrected_hour_does_not_make_its_day_outdated: ("hours-passes", ""),
     a_prepared_line_is_taken_for_published: ("hours-passes", ""),
-    a_line_is_confirmed_before_it_is_published: ("hours-passes", ""),
     nobody_sees_that_the_store_has_lost_something: ("hours-away", ""),
     live_rows_are_added_up: ("hours", ""),
 }
