@@ -7,6 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from adtally import faultpoint
 from adtally.config import LakeConfig, StreamConfig
 from adtally.errors import LogError
 from adtally.event import Closing, Event, Heartbeat, Opening, decode_control, encode_event
@@ -22,6 +23,7 @@ from support.disk import KilledError, SimulatedDisk
 from support.memory_lake import MemoryLake
 from support.memory_ledger import MemoryLedger
 from support.memory_log import MemoryDeadLetters, MemoryLog
+from support.reconciling import SETTLED_MS, Backend, history, hour
 
 P = Partition("edge-0")
 BIG = 1 << 30
@@ -179,3 +181,26 @@ def test_a_partition_with_much_to_give_does_not_keep_the_archiver_from_the_other
         log.append("edge-0", [event("e0", number, number * 1_000)], number * 1_000)
         archiver.step(number * 1_000)
     assert reader.committed()[Partition("edge-1")] == log.records[Partition("edge-1")][-1].next
+
+
+def test_an_empty_hour_has_no_line_before_the_hours_ahead_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(name: str) -> None:
+        if name == "reconcile.published":
+            raise KilledError
+
+    backend, rnd = Backend(tmp_path), random.Random(1)
+    backend.archive(history(rnd, 20, hour(1), hour(2)))
+    backend.archive(history(rnd, 20, hour(4), hour(5), first_seq=21))
+    monkeypatch.setattr(faultpoint, "on_reach", kill)
+    with pytest.raises(KilledError):
+        backend.run(hour(5) + SETTLED_MS)
+    # Readers take hours without a line, but with later ones, for empty.
+    assert backend.ledger.lines(0, hour(10)) == []
+    monkeypatch.setattr(faultpoint, "on_reach", lambda name: None)
+    backend.restart()
+    backend.run(hour(5) + SETTLED_MS)
+    assert [(line.hour_ms, line.state) for line in backend.ledger.lines(0, hour(10))] == [
+        (hour(index), "final") for index in range(1, 5)
+    ]

@@ -8,14 +8,13 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from adtally import faultpoint
 from adtally.errors import LakeError
 from adtally.lake.archiver import Archiver
 from adtally.lake.directory import DirectoryLake
 from adtally.lake.flush import Flush
 from adtally.lake.port import LakeFile
-from adtally.ledger import lines
-from adtally.ledger.sql import SqlLedger
-from adtally.olap.port import Grain, Span
+from adtally.olap.port import Grain
 from adtally.reconcile.completeness import Completeness
 from adtally.reconcile.publication import Publication, _Found, dirty_of
 from adtally.reconcile.rollups import Rollups
@@ -86,6 +85,7 @@ def compaction_removes_the_old_files_first(patch: Patch) -> None:
     def replace(lake: DirectoryLake, hour_ms: int, stem: str, events: pa.Table, old: Sequence[LakeFile]) -> LakeFile:
         for file in old:
             (lake._root / file.name).unlink()
+            faultpoint.reach("lake.removed")
         return lake.write(hour_ms, stem, events)
 
     patch.setattr(DirectoryLake, "replace", replace)
@@ -168,29 +168,6 @@ def a_prepared_line_is_taken_for_published(patch: Patch) -> None:
     patch.setattr(Publication, "_finish_interrupted", finish)
 
 
-def a_line_is_confirmed_before_it_is_published(patch: Patch) -> None:
-    honest = Publication.publish
-
-    def publish(publication: Publication, batch: Any) -> None:
-        for hour_ms in batch.prepared:
-            publication._ledger.confirm(hour_ms, (), dirty_of(hour_ms))
-        honest(publication, batch)
-
-    patch.setattr(Publication, "publish", publish)
-
-
-def confirming_is_two_transactions(patch: Patch) -> None:
-    def confirm(ledger: SqlLedger, hour_ms: int, spans: Sequence[Span], dirty: Sequence[tuple[Grain, int]]) -> int:
-        with ledger._database.transaction(write=True) as connection:
-            commit = lines.confirm(connection, hour_ms)
-        with ledger._database.transaction(write=True) as connection:
-            lines.note_spans(connection, spans)
-            lines.forget_spans(connection, dirty)
-        return commit
-
-    patch.setattr(SqlLedger, "confirm", confirm)
-
-
 def nobody_sees_that_the_store_has_lost_something(patch: Patch) -> None:
     patch.setattr(Rollups, "lost", lambda rollups, lines, now_ms: set())
 
@@ -224,8 +201,6 @@ BUGS: dict[Callable[[Patch], None], tuple[str, str]] = {
     a_correction_does_not_raise_the_revision: ("hours-passes", ""),
     a_corrected_hour_does_not_make_its_day_outdated: ("hours-passes", ""),
     a_prepared_line_is_taken_for_published: ("hours-passes", ""),
-    a_line_is_confirmed_before_it_is_published: ("hours-passes", ""),
-    confirming_is_two_transactions: ("hours-passes", ""),
     nobody_sees_that_the_store_has_lost_something: ("hours-away", ""),
     live_rows_are_added_up: ("hours", ""),
 }

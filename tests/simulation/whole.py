@@ -82,6 +82,8 @@ class WholeWorld(World):
             self.note("store", f"does not start: {error}")
             return
         self.note("store", "starts")
+        # What the one before it left, readers see until the next pass.
+        self.look()
 
     def archiver_steps(self) -> str:
         """Let the archiver do what is due."""

@@ -38,6 +38,9 @@ class Batch:
         self.prepared: list[int] = []
         self.again: list[int] = []
         """Hours whose line stands: the store had lost them, or their day is to be made of them anew."""
+        self.lines: dict[int, tuple[HourLine, Sequence[EdgeEvents] | None]] = {}
+        """Lines of hours that have nothing to publish, and their edges: they wait for their turn, for readers take an
+        hour without a line, but with later ones, for empty."""
         self.last_seq: dict[str, int] = {}
         """The greatest number that each edge gave in the hours so far: the ledger does not know them yet."""
 
@@ -71,8 +74,10 @@ class Publication:
         if judgement.kind != "damaged":
             return self._prepare(found, now, batch, note)
         damaged = found.line("damaged", NOTHING, now, self._clock.now_ms(), judgement.note)
-        # What was known of a counted hour's edges stays: by it one sees what is gone.
-        return self._say(line, damaged, None if found.counted_before else count.edges, now.dry_run)
+        if not now.dry_run and (line is None or not _says_the_same(line, damaged)):
+            # What was known of a counted hour's edges stays: by it one sees what is gone.
+            batch.lines[hour.hour_ms] = damaged, None if found.counted_before else count.edges
+        return damaged
 
     def unreadable(self, hour: DueHour, why: str, dry_run: bool) -> HourLine:
         """Note that an hour's files cannot be read; what was published of it stays."""
@@ -88,25 +93,24 @@ class Publication:
         found = _Found(hour, NO_EVENTS, line, 0, self._previous(hour.hour_ms, line))
         now_ms = self._clock.now_ms()
         now = Pass("hour", "none", now_ms, dry_run, accept_missing=False, compare=False)
-        return self._say(line, found.line(state, NOTHING, now, now_ms, why), None, dry_run)
-
-    def _say(self, line: HourLine | None, new: HourLine, edges: Sequence[EdgeEvents] | None, dry_run: bool) -> HourLine:
-        """Write a line about an hour that is not published, unless the newest one says the same."""
+        new = found.line(state, NOTHING, now, now_ms, why)
         if not dry_run and (line is None or not _says_the_same(line, new)):
-            self._ledger.write(new, edges)
+            self._ledger.write(new)
         return new
 
     def publish(self, batch: Batch) -> None:
         """Put a batch's hours, whose minutes are staged, before the readers, and then say so."""
         hours = sorted({*batch.prepared, *batch.again})
-        if not hours:
-            return
-        spans = self._writer.publish_hours(hours)
+        spans = self._writer.publish_hours(hours) if hours else []
         reach("reconcile.published")
-        for hour_ms in batch.prepared:
-            self._ledger.confirm(hour_ms, _of_hour(spans, hour_ms), dirty_of(hour_ms))
+        for hour_ms in sorted({*batch.prepared, *batch.lines}):
+            if hour_ms in batch.lines:
+                self._ledger.write(*batch.lines[hour_ms])
+            else:
+                self._ledger.confirm(hour_ms, _of_hour(spans, hour_ms), dirty_of(hour_ms))
             reach("reconcile.confirmed")
-        self._ledger.note_spans(spans)
+        if hours:
+            self._ledger.note_spans(spans)
         reach("reconcile.noted")
 
     def missing(self, hour_ms: int, count: HourCount, last_seq: Mapping[str, int]) -> dict[str, int]:
@@ -140,7 +144,8 @@ class Publication:
             return new
         if not found.previous and found.count.manifest.events == 0:
             # Nothing was there and nothing is: a line is all there is to do.
-            return msgspec.structs.replace(new, commit=self._ledger.write(new, found.count.edges))
+            batch.lines[found.hour.hour_ms] = new, found.count.edges
+            return new
         # Of an hour that was never counted live (imported history) every cell differs, and listing them says nothing.
         listed = differences.listed if sum(found.previous.values()) > 0 else ()
         self._ledger.prepare(new, found.count.edges, listed)
