@@ -30,7 +30,7 @@ class Restart(msgspec.Struct, frozen=True):
 
 def measure(quick: bool) -> list[Row]:
     """Give a row for each case and way; quick ones remember few clicks."""
-    rate = 700 if quick else 4_000
+    rate = 1_000 if quick else 4_000
     with servers() as on:
         _restarts(on, "warm", *CASES[0], WARM_UP)
         return [row for place, case in enumerate(CASES) for row in _rows(on, f"clicks-{place}", *case, rate)]
