@@ -76,19 +76,13 @@ class EdgeSite:
         self._own_paths: Final = OwnPaths(config, self._clients, self.stats, self.ready, self.publish)
         users = NewUsers(secure=config.secure_cookie)
         self.judge: Final = ClickJudge(
-            replica,
-            self._clients,
-            users,
-            config.ad_cache_entries,
-            event_header=config.event_header,
-            counted_agents=config.counted_agents,
-        )
+            replica, self._clients, users, config.ad_cache_entries,
+            event_header=config.event_header, counted_agents=config.counted_agents,
+        )  # fmt: skip
         self.commit: Final[GroupCommit[Reply]] = GroupCommit(
-            config.pending_events_max,
-            config.batch_events_max,
-            config.append_timeout_ms / 1000,
-            config.heartbeat_ms / 1000,
-        )
+            config.pending_events_max, config.batch_events_max,
+            config.append_timeout_ms / 1000, config.heartbeat_ms / 1000,
+        )  # fmt: skip
         self.closed: Final[asyncio.Future[LogError | None]] = self._loop.create_future()
         """Done when the writer is closed, with what went wrong."""
         self._closing = False

@@ -134,9 +134,7 @@ class Publication:
         differences = self._differences(found)
         if differences is None:
             differences = _of_outcomes(found.previous, found.count.outcomes)
-            note = "; ".join(
-                filter(None, (note, "the minutes were no longer in the store: cells were not compared"))
-            )
+            note = "; ".join(filter(None, (note, "the minutes were no longer in the store: cells were not compared")))
         if now.compare and found.unchanged and differences.cells == 0:
             return None
         new = found.line("final", differences, now, self._clock.now_ms(), note)
