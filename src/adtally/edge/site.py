@@ -43,14 +43,9 @@ class EdgeSite:
     """One worker's answers. Lives in one event loop; only the writer's calls happen in another thread."""
 
     def __init__(
-        self,
-        config: EdgeConfig,
-        replica: AdReplica,
-        writer: LogWriter,
-        edge_id: str,
-        clock: Clock,
+        self, config: EdgeConfig, replica: AdReplica, writer: LogWriter, edge_id: str, clock: Clock,
         spool: Callable[[], SpoolState] = SpoolState,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.clock: Final = clock
         self.now_s = clock.monotonic_s()
         self.head_timeout_s = float(config.head_timeout_s)
