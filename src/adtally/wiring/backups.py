@@ -111,17 +111,20 @@ def _copy_log(snapshot: Snapshot, folder: DataFolder) -> bool:
     from adtally.eventlog.sqlite import copying
     from adtally.eventlog.sqlite.reader import COMMITS
 
-    names = {f"log/{COMMITS}"}
+    taken, gone = dict[str, copying.SegmentFile](), []
     for segment in copying.segment_files(folder.log):
         name = f"log/{segment.name}"
         try:
             _copy_segment(snapshot, name, segment)
-            names.add(name)
+            taken[name] = segment
         except FileNotFoundError:
             # Past its retention; whether it is missed is seen at the end.
-            continue
-    snapshot.keep_only("log/", names)
-    return not copying.unreadable_for(snapshot.root / "log", "archiver")
+            gone.append(segment)
+    # Retention takes the oldest first: what is older than one that is gone is gone too, and readers expect no gaps.
+    first = {each.partition: each.number for each in gone}
+    kept = {name for name, segment in taken.items() if segment.number > first.get(segment.partition, -1)}
+    snapshot.keep_only("log/", {f"log/{COMMITS}", *kept})
+    return not copying.unreadable_for(snapshot.root / "log", "archiver", gone)
 
 
 def _copy_segment(snapshot: Snapshot, name: str, segment: "SegmentFile") -> None:

@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from adtally.errors import LogError
-from adtally.eventlog.port import BEGINNING, Partition
+from adtally.eventlog.port import BEGINNING, Partition, Position
 from adtally.eventlog.sqlite.reader import COMMITS, committed_positions
 from adtally.eventlog.sqlite.segment import DAMAGE, connect, parse_position, segment_numbers, segment_path
 
@@ -65,17 +65,23 @@ def copy_positions(root: Path, target: Path, leave_out: Sequence[str]) -> None:
         raise LogError(f"{source}: positions cannot be copied: {error}") from error
 
 
-def unreadable_for(root: Path, reader: str) -> list[Partition]:
-    """Give the partitions of a copied log in which a reader stands before the first segment that is there."""
-    if not (root / COMMITS).exists():
-        # Asking would make it.
-        return []
-    found = []
-    for partition, position in committed_positions(root).get(reader, {}).items():
+def unreadable_for(root: Path, reader: str, gone: Sequence[SegmentFile]) -> list[Partition]:
+    """Give the partitions of a copied log that lack a segment which a reader has still to read.
+
+    `gone` are segments that were removed before they could be copied.
+    """
+    # Asking would make the file.
+    positions = committed_positions(root).get(reader, {}) if (root / COMMITS).exists() else {}
+    found = {each.partition for each in gone if each.number >= _segment(positions.get(each.partition, BEGINNING))}
+    for partition, position in positions.items():
         numbers = segment_numbers(root / partition)
-        if position != BEGINNING and numbers and parse_position(position).segment < numbers[0]:
-            found.append(partition)
-    return found
+        if position != BEGINNING and numbers and _segment(position) < numbers[0]:
+            found.add(partition)
+    return sorted(found)
+
+
+def _segment(position: Position) -> int:
+    return 0 if position == BEGINNING else parse_position(position).segment
 
 
 def _has_wal(path: Path) -> bool:
