@@ -41,6 +41,8 @@ COPIES: Final = 3
 LOG_DAYS: Final = 7
 MINUTE_DAYS: Final = 35
 SPOOL_BYTES: Final = 8 * 1024**3
+SPOOLED_BYTES: Final = 420
+"""A click in the spool, where an append has a hundred; one that is alone takes 4.8 KB."""
 GB: Final = 1e9
 
 
@@ -59,8 +61,8 @@ class Size(msgspec.Struct, frozen=True):
     flink_slots: int
     """Of one core each, where Flink counts."""
     flink_state_gb: float
-    archiver_cores: float
-    """That its one process would take; it has one at most."""
+    archivers: int
+    """Processes of one core each, that share the partitions."""
     clickhouse_live_shards: int
     """That live rows need if no two clicks of a second share a cell."""
     clickhouse_final_s: float
@@ -100,7 +102,7 @@ def size_for(clicks_per_s: int) -> Size:
         streams=ceil(clicks_per_s * STREAM_US / per_core_us),
         flink_slots=slots,
         flink_state_gb=clicks_per_s * REMEMBERED_S * REMEMBERED_BYTES / GB,
-        archiver_cores=clicks_per_s * ARCHIVER_US / 1e6,
+        archivers=ceil(clicks_per_s * ARCHIVER_US / per_core_us),
         clickhouse_live_shards=ceil(clicks_per_s / (LIVE_ROWS_PER_S * USED)),
         clickhouse_final_s=rows_per_hour * (1 / STAGED_ROWS_PER_S + 1 / PUBLISHED_ROWS_PER_S),
         recount_hour_s=clicks_per_s * 3_600 * RECOUNT_US / 1e6,
@@ -110,7 +112,7 @@ def size_for(clicks_per_s: int) -> Size:
         lake_year_gb=(365 * lake_low, 365 * lake_high),
         minutes_day_gb=minutes,
         minutes_gb=minutes * MINUTE_DAYS,
-        spool_minutes=edges * SPOOL_BYTES / (clicks_per_s * EVENT_BYTES) / 60,
+        spool_minutes=edges * SPOOL_BYTES / (clicks_per_s * SPOOLED_BYTES) / 60,
     )
 
 
@@ -132,7 +134,7 @@ def table(rates: tuple[int, ...] = RATES) -> list[str]:
             f"{each.flink_slots}; {_amount(each.flink_state_gb)}" for each in sizes
         ],
         "partitions": [f"{each.partitions}" for each in sizes],
-        "the archiver, one process: cores": [f"{each.archiver_cores:.2f}" for each in sizes],
+        "archivers": [f"{each.archivers}" for each in sizes],
         "ClickHouse shards for live rows": [f"{each.clickhouse_live_shards}" for each in sizes],
         "one server stages and publishes a peak hour in": [_time(each.clickhouse_final_s) for each in sizes],
         "two cores recount a peak hour in": [_time(each.recount_hour_s) for each in sizes],

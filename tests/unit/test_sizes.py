@@ -15,7 +15,9 @@ def test_a_peak_of_ten_thousand_clicks_a_second_needs_what_was_reckoned_by_hand(
     assert size.edges == 3
     assert size.broker_cores == pytest.approx((10_000 * 27.1 / 500_000, 10_000 * 159.6 / 500_000))
     assert size.brokers == 3
-    assert (size.streams, size.flink_slots, size.partitions) == (1, 1, 12)
+    assert (size.archivers, size.streams, size.flink_slots, size.partitions) == (1, 1, 1, 12)
+    # 3 x 8 GiB, at 4.2 MB a second.
+    assert size.spool_minutes == pytest.approx(3 * 8 * 1024**3 / 4.2e6 / 60)
     assert size.log_gb == pytest.approx(0.1 * 311 * 3 * 7)
     assert size.lake_day_gb == pytest.approx((2.27, 5.0))
     assert size.recount_hour_s == pytest.approx(36 * 1.74)
