@@ -10,8 +10,8 @@ from adtally.olap.port import AggregateQuery, AggregateRow, OlapReader
 class ReaderWhenWhole:
     """Implements OlapReader: hands on to another one once `whole` says yes.
 
-    An engine that leaves a damaged part aside answers as if its rows had never been there, and final numbers would be
-    too low until somebody has held them against the ledger.
+    An engine that leaves a damaged part aside, or a store that was made anew, answers as if rows had never been there,
+    and final numbers would be too low until somebody has held them against the ledger.
     """
 
     def __init__(self, reader: OlapReader, whole: Callable[[], bool]) -> None:
@@ -22,6 +22,6 @@ class ReaderWhenWhole:
         """Answer a query. Raises as the other reader, and StoreUnavailableError while the store is not whole."""
         if not self._whole():
             raise StoreUnavailableError(
-                "parts of the store were damaged, and are made anew from the lake: ask again soon"
+                "the store lacks published numbers, which are made anew from the lake: ask again soon"
             )
         return self._reader.aggregate(query)

@@ -73,7 +73,8 @@ async def run_store_role(
     from adtally.wiring.server import Server
 
     store = open_store(folder, config)
-    wholeness = Wholeness(store, config)
+    with contextlib.closing(open_ledger(folder, config)) as ledger:
+        wholeness = Wholeness(store, ledger, config)
     progress, book = Progress(), MemoryRequests()
     services = _services(folder, config, store, progress, book, click_url, link, wholeness)
     recounter = open_recounter(config)

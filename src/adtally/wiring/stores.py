@@ -4,19 +4,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from adtally.clock import SYSTEM_CLOCK
-from adtally.config import Config
+from adtally.config import Config, ReconcileConfig
 from adtally.errors import AdtallyError
 from adtally.folder import DataFolder
 from adtally.serve.cache.port import Cache
 from adtally.telemetry import log
+from adtally.utc import DAY_MS, FOREVER_MS
 
 if TYPE_CHECKING:
     from adtally.eventlog.port import DeadLetters
     from adtally.lake.address import S3Access
     from adtally.lake.port import Lake
+    from adtally.ledger.port import Ledger
     from adtally.ledger.sql import SqlLedger
     from adtally.olap.chdb import ChdbStore
     from adtally.olap.clickhouse import ClickHouseStore
+    from adtally.olap.port import Grain
     from adtally.reconcile.port import Recounter
     from adtally.registry.port import Registry, SessionStore
     from adtally.sqldb import SqlDatabase
@@ -114,14 +117,19 @@ def open_store(folder: DataFolder, config: Config) -> "ChdbStore | ClickHouseSto
 
 
 class Wholeness:
-    """Whether all that was published is in the store, as far as its engine tells when it opens damaged files."""
+    """Whether all that was published is in the store, as far as can be told at once when it opens.
 
-    def __init__(self, store: "ChdbStore | ClickHouseStore", config: Config) -> None:
+    Its engine tells which damaged files it set aside; a store that was made anew, or restored, lacks what the ledger
+    says was published last.
+    """
+
+    def __init__(self, store: "ChdbStore | ClickHouseStore", ledger: "Ledger", config: Config) -> None:
         self._store = None if config.olap.urls else cast("ChdbStore", store)
         lost = self._store.lost_parts() if self._store is not None else 0
-        self._whole = lost == 0
-        if lost:
-            log.error("parts of the store were damaged: no numbers until they are made anew from the lake", parts=lost)
+        lacking = self._store is not None and not _holds_newest(self._store, ledger, config.reconcile)
+        self._whole = lost == 0 and not lacking
+        if not self._whole:
+            log.error("the store lacks published numbers: none until they are made anew from the lake", lost_parts=lost)
 
     def is_whole(self) -> bool:
         """Tell whether numbers can be given."""
@@ -132,6 +140,17 @@ class Wholeness:
         if not self._whole and self._store is not None:
             self._store.forget_lost_parts()
             self._whole = True
+
+
+def _holds_newest(store: "ChdbStore", ledger: "Ledger", config: ReconcileConfig) -> bool:
+    """Tell whether the newest minutes and quarter hours that were published, if they are to be kept, are there."""
+    now_ms = SYSTEM_CLOCK.now_ms()
+    kept: tuple[tuple[Grain, int], ...] = (("minute", config.minute_days), ("quarter_hour", config.quarter_hour_days))
+    for grain, days in kept:
+        published = ledger.spans(grain, now_ms - days * DAY_MS, FOREVER_MS)
+        if published and not store.spans(grain, published[-1].start_ms, published[-1].start_ms + 1):
+            return False
+    return True
 
 
 def open_recounter(config: Config) -> "Recounter":

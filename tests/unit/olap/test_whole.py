@@ -1,14 +1,20 @@
 """Numbers of a store that lost parts are not given until somebody has made them anew."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from adtally.clock import SYSTEM_CLOCK
+from adtally.config import Config
 from adtally.errors import StoreUnavailableError
 from adtally.olap.chdb import ChdbStore
 from adtally.olap.whole import ReaderWhenWhole
+from adtally.utc import FOREVER_MS, HOUR_MS, hour_of
+from adtally.wiring.stores import Wholeness
+from support.memory_ledger import MemoryLedger
 from support.olap_stores import MEMORY_BYTES_MAX, NOON_S, Live, publish, total
 
 NOON_MS = NOON_S * 1000
@@ -44,6 +50,26 @@ def test_a_damaged_final_part_is_told_of_until_its_rows_were_made_anew(path: Pat
         publish(store, results, NOON_MS, Live(3, ["a"]))
         store.forget_lost_parts()
         assert store.lost_parts() == 0
+
+
+def test_a_store_that_was_made_anew_lacks_what_the_ledger_says_until_it_is_published_again(
+    path: Path, tmp_path: Path
+) -> None:
+    results, ledger, hour_ms = tmp_path / "results", MemoryLedger(), hour_of(SYSTEM_CLOCK.now_ms()) - HOUR_MS
+    results.mkdir()
+    click = Live(3, ["a"], minute_s=hour_ms // 1000)
+    with opened(path) as store:
+        assert Wholeness(store, ledger, Config()).is_whole()
+        publish(store, results, hour_ms, click)
+        ledger.note_spans(store.spans("minute", 0, FOREVER_MS))
+        assert Wholeness(store, ledger, Config()).is_whole()
+    shutil.rmtree(path)
+    with opened(path) as store:
+        wholeness = Wholeness(store, ledger, Config())
+        assert not wholeness.is_whole()
+        publish(store, results, hour_ms, click)
+        wholeness.verified()
+        assert wholeness.is_whole()
 
 
 def test_a_reader_waits_until_the_store_is_whole(path: Path) -> None:
