@@ -126,8 +126,11 @@ class SpoolDrainer:
         self._adopted.popleft()
 
     def _read(self, store: SpoolStore) -> list[Record]:
-        self._backlog.unreadable = True
-        records = store.read(STEP_BYTES)
+        try:
+            records = store.read(STEP_BYTES)
+        except Exception:
+            self._backlog.unreadable = True
+            raise
         self._backlog.unreadable = False
         return records
 
