@@ -122,12 +122,12 @@ cluster-down: setup-cluster
 keep-folder: setup
 	PYTHONPATH=tests $(RUN)/python -m upgrade.make
 
-# The long hunt: kills for ten minutes, freezes for five, thirty losses of power, damage fifty times over, and a
-# thousand new seeds of the simulation.
+# The long hunt: kills for ten minutes, freezes for five, thirty losses of power, damage fifty times over, and
+# thousands of new seeds of the simulation.
 chaos: compiler web
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
 	$(PYTEST) -s tests/faults --freeze-seconds 300 --power-losses 30 --damages 50 $(CHAOS_FLAGS)
-	$(PYTEST) tests/simulation tests/property/test_spool.py --simulations 1000 $(CHAOS_FLAGS)
+	$(PYTEST) tests/simulation tests/property/test_spool.py --simulations 3000 $(CHAOS_FLAGS)
 
 # Half an hour of clicks, kills and pauses; SOAK_FLAGS="--soak-minutes 2 --soak-rate 1000" for a short one.
 soak: setup web
