@@ -68,7 +68,8 @@ def test_a_log_that_is_an_hour_ahead_is_counted_exactly_and_then_the_numbers_are
         if outcome == "counted":
             clicks[ad_id, minute_s] += number
     first_s, last_s = (edge(minute_s for _, minute_s in clicks) for edge in (min, max))
-    wait_for(lambda: last_s < as_of_s(system), 60, "numbers are complete")
+    newest_s = max(event.ts_ms for _, event in appended) / 1000
+    wait_for(lambda: newest_s < as_of_s(system), 60, "numbers are complete")
     found, _ = minutes(system, first_s, last_s + 60, ADS)
     assert found == clicks
 
