@@ -147,7 +147,8 @@ def _holds_newest(store: "ChdbStore", ledger: "Ledger", config: ReconcileConfig)
     now_ms = SYSTEM_CLOCK.now_ms()
     kept: tuple[tuple[Grain, int], ...] = (("minute", config.minute_days), ("quarter_hour", config.quarter_hour_days))
     for grain, days in kept:
-        published = ledger.spans(grain, now_ms - days * DAY_MS, FOREVER_MS)
+        said = ledger.spans(grain, now_ms - days * DAY_MS, FOREVER_MS)
+        published = [span for span in said if span.rows]
         if published and not store.spans(grain, published[-1].start_ms, published[-1].start_ms + 1):
             return False
     return True
