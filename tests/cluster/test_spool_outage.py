@@ -24,7 +24,7 @@ pytestmark = pytest.mark.servers
 
 DRAINED_S_MAX = 300.0
 WAIT_MS_MAX = 1_500
-"""After `edge.append_timeout_ms`, 1,000, who waits is told that the click may not be kept; the rest is the machine's."""
+"""After `edge.append_timeout_ms` (1 s) who waits is told that the click may not be kept; the rest is the machine."""
 
 
 def test_while_the_brokers_are_away_every_click_is_kept_and_afterwards_all_come_into_the_log(
