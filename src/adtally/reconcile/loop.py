@@ -73,7 +73,8 @@ class ReconcileLoop:
             if verify:
                 self._verified_ms = now_ms
                 again, failed = len(report.republished), len(report.failures)
-                log.info("the store was compared with the ledger", hours_published_again=again, hours_failed=failed)
+                if again or failed:
+                    log.info("the store was compared with the ledger", hours_published_again=again, hours_failed=failed)
                 self._whole = self._whole or not report.failures
             day_ms = self._reconciler.second_pass_due()
             if day_ms is not None:

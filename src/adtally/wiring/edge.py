@@ -71,7 +71,8 @@ def within_descriptors(edge: EdgeConfig) -> EdgeConfig:
     if limit == wanted:
         return edge
     fit = max(1, limit - OTHER_DESCRIPTORS)
-    log.info("fewer connections than edge.connections_max fit into the limit of open files", fit=fit, limit=hard)
+    if 2 * fit < edge.connections_max:
+        log.info("fewer connections than edge.connections_max fit into the limit of open files", fit=fit, limit=hard)
     return msgspec.structs.replace(edge, connections_max=fit)
 
 
