@@ -136,7 +136,11 @@ def what_grew(steady: Sequence[Sample]) -> list[str]:
         files = growth(steady, role, lambda process: process.files)
         if memory is None or files is None:
             continue
-        print(f"{role}: {memory[0] / 2**20:.0f} to {memory[1] / 2**20:.0f} MiB, {files[0]:.0f} to {files[1]:.0f} files")
+        threads = growth(steady, role, lambda process: process.threads) or (0, 0, 0)
+        print(
+            f"{role}: {memory[0] / 2**20:.0f} to {memory[1] / 2**20:.0f} MiB, {files[0]:.0f} to {files[1]:.0f} files, "
+            f"{threads[0]:.0f} to {threads[1]:.0f} threads"
+        )
         if memory[1] > memory[0] * (1 + MEMORY_GROWTH_MAX) + MEMORY_NOISE_BYTES:
             grown.append(f"memory of {role}: {memory}")
         if files[1] > files[0] + FILES_GROWTH_MAX:
