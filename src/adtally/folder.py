@@ -12,6 +12,9 @@ from adtally.errors import DataFolderError
 FOLDER_VERSION: Final = 1
 """Of the layout and the files' formats; a folder of a newer version is refused."""
 
+CRASH_LOOP_MS: Final = 60_000
+"""A process that died again and again is not well until it has lived for so long."""
+
 
 class RunInfo(msgspec.Struct, frozen=True):
     """`run.json`: where a running system is reached, and which processes it consists of."""
@@ -26,6 +29,10 @@ class RunInfo(msgspec.Struct, frozen=True):
     restarts: dict[str, int]
     crash_loops_ms: dict[str, int] = {}
     """Of each child that died again and again: when it last did so."""
+
+    def is_crash_looping(self, process: str, now_ms: int) -> bool:
+        """Tell whether a child that died again and again has not yet lived for long enough since."""
+        return now_ms - self.crash_loops_ms.get(process, 0) < CRASH_LOOP_MS
 
 
 class DataFolder:
@@ -114,6 +121,17 @@ class DataFolder:
             return msgspec.json.decode(self.run_info.read_bytes(), type=RunInfo)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process is there, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:

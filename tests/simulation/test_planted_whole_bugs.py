@@ -19,14 +19,12 @@ from adtally.reconcile.completeness import Completeness
 from adtally.reconcile.publication import Publication, _Found, dirty_of
 from adtally.reconcile.rollups import Rollups
 from adtally.utc import HOUR_MS
-from simulation.run import FailedRunError, run
+from simulation.planted import must_be_found
 from simulation.store import Tables
 from support.counts import MemoryLive
 from support.disk import SimulatedDisk
 from support.folders import SimulatedFolders
 from support.memory_olap import Cells, Key, added_up, start_of
-
-SEEDS_MAX = 60
 
 Patch = pytest.MonkeyPatch
 
@@ -210,12 +208,4 @@ BUGS: dict[Callable[[Patch], None], tuple[str, str]] = {
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_found(bug: Callable[[Patch], None], tmp_path: Path, monkeypatch: Patch) -> None:
     bug(monkeypatch)
-    profile, expected = BUGS[bug]
-    for seed in range(SEEDS_MAX):
-        try:
-            run(seed, tmp_path / str(seed), profile)
-        except FailedRunError as failure:
-            print(f"found by seed {seed}: {str(failure).splitlines()[0][:200]}")
-            if expected in str(failure):
-                return
-    pytest.fail(f"{SEEDS_MAX} seeds did not find it")
+    must_be_found(*BUGS[bug], tmp_path)

@@ -1,6 +1,5 @@
 """`adtally status`: every part's health, lag and position."""
 
-import os
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final, Unpack
@@ -13,6 +12,7 @@ from adtally.cli.tables import plural, print_table
 from adtally.cli.target import ApiClient, Target, Where, resolve, target_options
 from adtally.clock import SYSTEM_CLOCK
 from adtally.errors import AdtallyError
+from adtally.folder import is_alive
 
 if TYPE_CHECKING:
     from adtally.folder import RunInfo
@@ -23,9 +23,6 @@ LAG_MS_MAX: Final = 10_000
 
 ARCHIVE_LAG_MS_MAX: Final = 300_000
 """Above this the archiver is behind: it writes about once a minute."""
-
-CRASH_LOOP_MS: Final = 60_000
-"""A part that died again and again is not well until it has lived for so long."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -85,16 +82,16 @@ def overview(target: Target, client: ApiClient) -> Overview:
 
 def processes(run: "RunInfo", now_ms: int) -> list[Part]:
     """Tell of each process whether it lives, and whether it dies again and again."""
-    found = [Part("supervisor", _alive(run.supervisor_pid), f"pid {run.supervisor_pid}, version {run.version}")]
+    found = [Part("supervisor", is_alive(run.supervisor_pid), f"pid {run.supervisor_pid}, version {run.version}")]
     for name, pid in sorted(run.pids.items()):
         restarts = run.restarts.get(name, 0)
         detail = f"pid {pid}"
         if restarts:
             detail += f", restarted {restarts} time{'s' if restarts > 1 else ''}"
-        looping = now_ms - run.crash_loops_ms.get(name, 0) < CRASH_LOOP_MS
+        looping = run.is_crash_looping(name, now_ms)
         if looping:
             detail += ", crash loop: the log of `adtally up` says why"
-        found.append(Part(name, _alive(pid) and not looping, detail))
+        found.append(Part(name, is_alive(pid) and not looping, detail))
     return found
 
 
@@ -104,16 +101,6 @@ def disk(free_bytes: int) -> Part:
     if free_bytes < FREE_BYTES_FAIL:
         return Part("disk", False, f"{found}: make room, or clicks are not kept")
     return Part("disk", True, found)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _ready(name: str, client: ApiClient) -> Part:

@@ -1,12 +1,13 @@
 """What of its host a worker shows beside its own counts: room on the disk, and which workers are gone."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.multiprocess import mark_process_dead
+
+from adtally.folder import is_alive
 
 DISK_FREE: Final = ("adtally_disk_free_bytes", "Room for this user on the disk of the data folder")
 DISK_SIZE: Final = ("adtally_disk_size_bytes", "Size of the disk of the data folder")
@@ -32,15 +33,5 @@ class EdgeHost:
         self._free.set(usage.free)
         self._size.set(usage.total)
         for pid in {int(path.stem.rpartition("_")[2]) for path in self._metrics.glob("gauge_live*_*.db")}:
-            if not _alive(pid):
+            if not is_alive(pid):
                 mark_process_dead(pid, str(self._metrics))  # type: ignore[no-untyped-call]  # no types here
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,17 +11,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from adtally.clock import SYSTEM_CLOCK
+from adtally.edge.host import DISK_FREE, DISK_SIZE
 from adtally.folder import DataFolder
 from adtally.wiring.seen import Seen
 
 NAN: Final = float("nan")
-CRASH_LOOP_MS: Final = 60_000
-"""A process that died again and again is not well until it has lived for so long."""
 FRESH_MS: Final = 15_000
 METERS: Final = "meters"
 """The folder, in that of the running system, where roles without a port of their own leave their metrics."""
-DISK_FREE: Final = ("adtally_disk_free_bytes", "Room for this user on the disk of the data folder")
-DISK_SIZE: Final = ("adtally_disk_size_bytes", "Size of the disk of the data folder")
 
 
 class ReaderCollector(Collector):
@@ -101,8 +98,7 @@ class FolderCollector(Collector):
             restarts.add_metric([process], number)
         if run is not None:
             for process, pid in sorted({"supervisor": run.supervisor_pid, **run.pids}.items()):
-                looping_ms = SYSTEM_CLOCK.now_ms() - run.crash_loops_ms.get(process, 0)
-                looping.add_metric([process], float(looping_ms < CRASH_LOOP_MS))
+                looping.add_metric([process], float(run.is_crash_looping(process, SYSTEM_CLOCK.now_ms())))
                 memory.add_metric([process], _resident_bytes(pid))
         yield from (restarts, looping, memory)
 
