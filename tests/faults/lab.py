@@ -59,6 +59,17 @@ class Lab:
         recorded = answer.headers.get("X-Click-Recorded") != "false"
         return Answer(answer.status_code, recorded, time.monotonic() - begun_s)
 
+    def click_until(self, *, recorded: bool) -> Answer:
+        """Give the first answer that says so: a full disk may still have room for one click, a busy one no time."""
+        answers: list[Answer] = []
+
+        def answered() -> bool:
+            answers.append(self.click())
+            return answers[-1].recorded is recorded
+
+        wait_for(answered, 20, f"an answer with {recorded=}")
+        return answers[-1]
+
     def set_clock(self, ahead_s: float) -> None:
         self.clock_s = ahead_s
         self.shim.set_clock(ahead_s)

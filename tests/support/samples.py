@@ -23,6 +23,7 @@ class Process(msgspec.Struct, frozen=True):
     pid: int
     resident_bytes: int
     files: int
+    """Without those of /proc: chDB opens three for each of its threads, and those are counted by themselves."""
     threads: int
 
 
@@ -77,11 +78,19 @@ def look_at(pid: int) -> Process | None:
     """Give what a process uses, None if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/statm").read_text().split()
-        files = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        files = sum(1 for file in Path(f"/proc/{pid}/fd").iterdir() if is_counted(file))
         threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     return Process(pid, int(fields[1]) * PAGE_BYTES, files, threads) if fields[1:2] and fields[1] != "0" else None
+
+
+def is_counted(descriptor: Path) -> bool:
+    """Tell whether an open file is still open, and none of /proc."""
+    try:
+        return not str(descriptor.readlink()).startswith("/proc/")
+    except FileNotFoundError:
+        return False
 
 
 def folder_bytes(folder: Path) -> int:

@@ -18,6 +18,9 @@ import msgspec
 from adtally.errors import DataFolderError, StoreQueryError, StoreUnavailableError
 from adtally.olap.clickhouse_sql import Parameter
 
+QUERY_THREADS_MAX: Final = 8
+"""Of one statement. The engine keeps the threads that many statements at once have needed, with three files each."""
+
 _HELD_HERE: Final = re.compile(r"already (open|initialized)", re.IGNORECASE)
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
@@ -82,6 +85,7 @@ class Connections:
             "max_memory_usage": self._memory_bytes_max,
             # A stream that catches up with days of a quiet log delivers many hours at once; 100 would be the limit.
             "max_partitions_per_insert_block": 0,
+            "max_threads": min(os.cpu_count() or 1, QUERY_THREADS_MAX),
         }
         try:
             raw = chdb.connect(str(self._path))
