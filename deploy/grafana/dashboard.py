@@ -71,10 +71,11 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             "Ready, and what waits",
-            "Ready is 1 while every worker's log takes clicks.",
+            "Ready is 1 while every worker's log takes clicks; crowded workers leave new connections to the kernel.",
             "short",
             (
                 ("adtally_edge_ready", "ready {{instance}}"),
+                ("adtally_edge_crowded_workers", "crowded workers {{instance}}"),
                 ("adtally_edge_pending_events", "events that wait {{instance}}"),
             ),
         ),

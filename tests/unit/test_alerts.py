@@ -71,7 +71,7 @@ def test_every_alert_fires_in_a_story_and_one_story_has_them_all_silent() -> Non
     wanted = {name for rule in ALERTS.values() for name in named(rule["expr"])}
     # Counts that stay at nothing need no story to be quiet.
     assert wanted - watched <= {
-        "adtally_edge_connections_refused_total",
+        "adtally_edge_crowded_workers",
         "adtally_edge_defects_total",
         "adtally_edge_refresh_failures_total",
         "adtally_serve_cache_total",
@@ -93,8 +93,7 @@ def test_the_dashboard_names_metrics_that_there_are() -> None:
     # What pages somebody is to be seen.
     for name, rule in ALERTS.items():
         if rule["labels"]["severity"] == "page" and name not in {
-            "AdtallyCrashLoop", "AdtallyReaderStopped", "AdtallySpoolFull", "AdtallyConnectionsRefused",
-            "AdtallyApiNotReady",
+            "AdtallyCrashLoop", "AdtallyReaderStopped", "AdtallySpoolFull", "AdtallyApiNotReady",
         }:  # fmt: skip
             assert named(rule["expr"]) <= shown, name
 

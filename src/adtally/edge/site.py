@@ -285,7 +285,8 @@ class EdgeSite:
     def publish(self) -> None:
         """Bring the metrics up to date, and report a change of readiness."""
         ready = self.ready()
-        self.stats.publish(len(self.connections), self.commit.pending, self.clock.now_ms(), ready=ready)
+        now_ms, crowded = self.clock.now_ms(), self.crowded()
+        self.stats.publish(len(self.connections), self.commit.pending, now_ms, ready=ready, crowded=crowded)
         if ready != self._was_ready and not self.stopping:
             self._was_ready = ready
             (log.info if ready else log.error)("the event log takes clicks again" if ready else "not ready: event log")

@@ -70,6 +70,7 @@ class EdgeStats:
         ]
         self._connections = self._gauge("connections", "Open connections", "livesum")
         self._pending = self._gauge("pending_events", "Events that wait for the log", "livesum")
+        self._crowded = self._gauge("crowded_workers", "Workers that leave new connections to the kernel", "livesum")
         self._ready = self._gauge("ready", "1 if every worker's log takes clicks", "livemin")
         self._spool_bytes = self._gauge("spool_bytes", "Of the disk, held back while the log is away", "livesum")
         self._spool_oldest = self._gauge("spool_oldest_seconds", "Age of the oldest event held back", "livemax")
@@ -79,7 +80,7 @@ class EdgeStats:
         )
         self._shown: dict[object, float] = {}
 
-    def publish(self, connections: int, pending: int, now_ms: int, *, ready: bool) -> None:
+    def publish(self, connections: int, pending: int, now_ms: int, *, ready: bool, crowded: bool = False) -> None:
         """Bring the metrics up to date; `now_ms` is UTC epoch ms."""
         for name, counter in self._metrics.items():
             self._show(counter, self.count[name])
@@ -88,6 +89,7 @@ class EdgeStats:
                 self._show(child, counts[label])  # type: ignore[index]  # the labels are the counts' own keys
         self._connections.set(connections)
         self._pending.set(pending)
+        self._crowded.set(crowded)
         self._ready.set(ready)
         self._publish_spool(self.spool(), now_ms)
 

@@ -17,8 +17,8 @@ spool = SpoolState(100, 5_000, int(sys.argv[2]), full=sys.argv[2] == "5")
 stats = EdgeStats(lambda: spool)
 stats.count["recorded"] += int(sys.argv[2])
 stats.events["bot"] += 1
-stats.publish(3, 4, 9_000 - int(sys.argv[2]), ready=sys.argv[2] != "7")
-stats.publish(3, 4, 9_000 - int(sys.argv[2]), ready=sys.argv[2] != "7")
+stats.publish(3, 4, 9_000 - int(sys.argv[2]), ready=sys.argv[2] != "7", crowded=True)
+stats.publish(3, 4, 9_000 - int(sys.argv[2]), ready=sys.argv[2] != "7", crowded=True)
 sys.stdout.write(stats.render().decode())
 """
 
@@ -33,6 +33,7 @@ def test_metrics_show_all_workers_together(tmp_path: Path) -> None:
     assert 'adtally_edge_events_total{verdict="bot"} 2.0' in shown
     assert "adtally_edge_connections 6.0" in shown
     assert "adtally_edge_ready 0.0" in shown
+    assert "adtally_edge_crowded_workers 2.0" in shown
     assert "adtally_edge_spool_bytes 200.0" in shown
     assert "adtally_edge_spool_oldest_seconds 3.995" in shown
     assert "adtally_edge_spool_full 1.0" in shown
