@@ -41,6 +41,8 @@ class Broker(Server):
         self.name = f"kafka-{node}"
         self.node = node
         self.port = free_port()
+        self.advertised_port = self.port
+        """What clients are told to connect to: a test puts a proxy there."""
         self.controller_port = free_port()
         self.cluster_id = ""
         self.peers: Sequence[Broker] = (self,)
@@ -54,7 +56,7 @@ class Broker(Server):
     @property
     def address(self) -> str:
         """Give `host:port` for clients."""
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.advertised_port}"
 
     def command(self) -> Sequence[str]:
         """Write the configuration; give the command that formats the folder if it is new, and runs the broker."""
@@ -82,7 +84,7 @@ class Broker(Server):
             "controller.quorum.voters": ",".join(
                 f"{peer.node}@127.0.0.1:{peer.controller_port}" for peer in self.peers
             ),
-            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.address}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",

@@ -1,19 +1,29 @@
-"""ClickHouse and PostgreSQL behind a network that delays, cuts, swallows and makes callers repeat themselves."""
+"""ClickHouse, PostgreSQL, S3 and Valkey behind a network that delays, cuts and swallows, so that callers repeat."""
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from deploy.local.clickhouse import ClickHouse
+from deploy.local.s3 import S3
+from deploy.local.valkey import Valkey
 
-from adtally.errors import StoreUnavailableError
+from adtally.clock import SYSTEM_CLOCK
+from adtally.errors import CacheError, LakeError, StoreUnavailableError
+from adtally.lake.s3 import S3Lake
 from adtally.olap.clickhouse import ClickHouseStore
 from adtally.registry.port import Ad
 from adtally.registry.sql import SqlRegistry
+from adtally.serve.cache.valkey import ValkeyCache
 from support.databases import postgres_url
+from support.embedded import wait_for
+from support.lake_events import NOON_MS, click, lake_ids, rows
 from support.olap_stores import MEMORY_BYTES_MAX, Live, clickhouse_stored, live, total
+from support.s3 import access, fresh_url
 from support.servers import Servers
 from support.tcp_proxy import MODES, TcpProxy
 
@@ -30,7 +40,7 @@ def until_it_answers(call: Callable[[], object]) -> None:
     while True:
         try:
             call()
-        except StoreUnavailableError:
+        except (StoreUnavailableError, LakeError, CacheError):
             assert monotonic() < deadline, "nothing answers although the network is well"
         else:
             return
@@ -96,3 +106,52 @@ def test_ads_that_reach_postgresql_none_one_or_many_times_are_there_once(
         registry.close()
         print(f"{failures} failures, {dict(proxy.pieces)}")
         assert failures
+
+
+def test_files_that_reach_s3_late_half_or_without_an_answer_are_there_once_and_whole(
+    servers: Servers, seed: int
+) -> None:
+    server, rnd = servers.running(S3), random.Random(seed)
+    url, given = fresh_url(server), access(server)
+    lake = S3Lake(url, given)
+    with TcpProxy(int(urlsplit(server.endpoint).port or 0), rnd) as proxy, ThreadPoolExecutor(1) as thread:
+        through = S3Lake(url, msgspec.structs.replace(given, endpoint=f"http://127.0.0.1:{proxy.port}"))
+        seq = failures = 0
+        for mode in [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]:
+            clicks = [click(seq := seq + 1) for _ in range(rnd.randint(1, 2_000))]
+            proxy.set_mode(mode)
+            met = proxy.pieces[mode]
+            writing = thread.submit(through.write, NOON_MS, f"edge-0-{seq}", rows(clicks))
+            wait_for(lambda: writing.done() or proxy.pieces[mode] > met, PATIENCE_S, "the request is under way")  # noqa: B023
+            # Whoever waits in silence is answered by no timeout of ours, but by the network's return.
+            proxy.set_mode("pass")
+            try:
+                writing.result(PATIENCE_S)
+            except LakeError:
+                failures += 1
+                until_it_answers(lambda: through.write(NOON_MS, f"edge-0-{seq}", rows(clicks)))  # noqa: B023
+            assert lake_ids(lake) == [("e1", number) for number in range(1, seq + 1)]
+        assert lake_ids(through) == lake_ids(lake)
+        print(f"{seq} events, {failures} failures, {dict(proxy.pieces)}")
+
+
+def test_a_cache_behind_a_bad_network_answers_right_or_not_at_all(servers: Servers, seed: int) -> None:
+    server, rnd = servers.running(Valkey), random.Random(seed)
+    port = urlsplit(server.url).port
+    with TcpProxy(int(port or 0), rnd) as proxy:
+        cache = ValkeyCache(server.url.replace(f":{port}", f":{proxy.port}"), "proxied", SYSTEM_CLOCK)
+        failures = 0
+        for mode in [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]:
+            until_it_answers(lambda: cache.put(b"a", b"value of a", 60))
+            until_it_answers(lambda: cache.put(b"b", b"value of b", 60))
+            proxy.set_mode(mode)
+            for key in rnd.choices((b"a", b"b"), k=20):
+                try:
+                    assert cache.get(key) in (None, b"value of " + key)
+                except CacheError:
+                    failures += 1
+            proxy.set_mode("pass")
+            until_it_answers(lambda: cache.get(b"a"))
+        cache.close()
+        print(f"{failures} failures, {dict(proxy.pieces)}")
+        assert failures >= 2 * ROUNDS, "a silent and a deaf network let answers pass"
