@@ -30,9 +30,10 @@ MEMORY_GROWTH_MAX = 0.10
 """Of a process, from the first to the last third of its steady time..."""
 MEMORY_NOISE_BYTES = 24 * 1024**2
 """...beside what allocators and caches do."""
-FILES_GROWTH_MAX = 8
-THREADS_MAX = 96
-"""Of a process. The engine of the store keeps as many as the busiest moment needed: eight readers at once took 64."""
+FILES_GROWTH_MAX = THREADS_GROWTH_MAX = 8
+THREADS_MAX = 256
+"""Of a process. The store's engine has pools of up to 128 for moments such as the removal of many parts at once, and
+keeps what such a moment needed."""
 LOG_BYTES_MAX = 1_200.0
 LAKE_BYTES_MAX = 120.0
 """Of a click, before an hour's files are merged. The log is checkpointed: its zeros and WALs are small beside it."""
@@ -147,7 +148,7 @@ def what_grew(steady: Sequence[Sample]) -> list[str]:
             grown.append(f"memory of {role}: {memory}")
         if files[1] > files[0] + FILES_GROWTH_MAX:
             grown.append(f"files of {role}: {files}")
-        if threads[1] > THREADS_MAX:
+        if threads[1] > min(threads[0] + THREADS_GROWTH_MAX, THREADS_MAX):
             grown.append(f"threads of {role}: {threads}")
     return grown
 
