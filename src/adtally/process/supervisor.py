@@ -33,7 +33,8 @@ SILENT_S_MAX: Final = 5.0
 WATCH_S: Final = 0.5
 STOP_S_MAX: Final = 10.0
 PREDECESSOR_S_MAX: Final = 5.0
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 180.0
+"""A start that gives up serves nobody, and a machine that is busy with other things may take long."""
 RESTART_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 CRASH_LOOP_S: Final = 60.0
 CRASH_LOOP_DEATHS: Final = 4
