@@ -147,7 +147,7 @@ def alive(pid: int) -> bool:
     try:
         # A process that ended but that nobody waited for is none that could do anything.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
