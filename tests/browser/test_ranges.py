@@ -30,6 +30,8 @@ def asked(page: Page, press: str) -> dict[str, str]:
 
     with page.expect_request(lambda request: "start" in series_query(request.url)) as first:
         page.reload()
+    # The request may still be the old document's; the new one hears keys before it has its first answer.
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     before = hours(first.value.url)
     with page.expect_request(lambda request: hours(request.url) not in (None, before)) as request:
         page.keyboard.press(press)
@@ -92,6 +94,7 @@ def test_the_neighbour_of_a_range_is_as_long_as_the_calendar_has_it(
 ) -> None:
     page = visit.open(f"?range=custom&{query}")
     expect(page.get_by_label("Earlier range")).to_be_enabled()
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     page.keyboard.press(key)
     expect(page.get_by_label("From", exact=True)).to_have_value(dates[0])
     expect(page.get_by_label("To", exact=True)).to_have_value(dates[1])
