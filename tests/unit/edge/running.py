@@ -228,16 +228,9 @@ class RunningEdge:
         self.port: int = listener.getsockname()[1]
         self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
         await self.run(
-            self.config,
-            self.replica,
-            self.writer,
-            EDGE_ID,
-            self.clock,
-            listener,
-            self._stop,
-            self._ready.set,
-            self._beat,
-        )
+            self.config, self.replica, self.writer, EDGE_ID, self.clock, listener,
+            self._stop, self._ready.set, self._beat,
+        )  # fmt: skip
 
     def _beat(self) -> None:
         self.beats += 1
