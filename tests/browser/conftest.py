@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS
@@ -21,7 +21,10 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
 ]
 
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 60_000
+"""Of each step, and of what is expected of the page: nothing here says how fast a shared machine is."""
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 OpenVisit = Callable[..., Visit]
 
@@ -32,7 +35,7 @@ def browser() -> Iterator[Browser]:
     if chromium is None:
         pytest.fail("no chromium on PATH: `apt-get install chromium` (the page is tested in a real browser)")
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        launched = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS, timeout=3 * TIMEOUT_MS)
         yield launched
         launched.close()
 

@@ -31,7 +31,7 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-START_DEADLINE_S: Final = 10
+START_DEADLINE_S: Final = 60
 
 
 def _problem(status: int, detail: str) -> JSONResponse:
@@ -65,7 +65,8 @@ def _query(request: Request) -> dict[str, str]:
 class FakeApi:
     """Counts in memory. Tests read `asked`, the API's paths in order.
 
-    They set `failing` to a status, `delay_s`, `missing` to addresses that are not there, `live` for events of changes.
+    They set `failing` to a status, `delay_s`, `holding` for as long as nothing shall be answered, `missing` to
+    addresses that are not there, `live` for events of changes.
     """
 
     def __init__(self) -> None:
@@ -88,13 +89,13 @@ class FakeApi:
                 ),
             ]
         )
-        self.operator.broken = None
-        self.operator.more = 0
+        self.operator.forget()
         self.admin = True
         self.click_url = "http://127.0.0.1:18080"
         self.failing: int | None = None
         self.missing: set[str] = set()
         self.delay_s = 0.0
+        self.holding = False
         self.live = False
         self.asked: list[str] = []
 
@@ -143,7 +144,9 @@ class FakeApi:
             return
         listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app(), log_level="warning", timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app(), log_level="warning", timeout_graceful_shutdown=5, timeout_keep_alive=600)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._thread.start()
         deadline_s = SYSTEM_CLOCK.monotonic_s() + START_DEADLINE_S
@@ -163,6 +166,8 @@ class FakeApi:
         async def endpoint(request: Request) -> Response:
             self.asked.append(request.url.path)
             await asyncio.sleep(self.delay_s)
+            while self.holding:  # noqa: ASYNC110 - it is set in another thread
+                await asyncio.sleep(0.01)
             if request.cookies.get("adt_session") != self._token():
                 return _problem(401, "no valid key")
             if self.failing is not None:

@@ -21,8 +21,14 @@ class FakeOperator:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: well, in the hour that runs now, which goes on running for as long as a test takes."""
         self.broken: str | None = None
         self.more = 0
+        now_ms = SYSTEM_CLOCK.now_ms()
+        self.hour_ms = now_ms - now_ms % HOUR_MS
 
     def handlers(self) -> dict[str, Callable[[Request], Response]]:
         """Give the addresses with what answers them."""
@@ -47,13 +53,13 @@ class FakeOperator:
             "store": store,
             "registry": well,
             "ledger": well,
-            "hours": {"final_through": iso(_this_hour()), "last_commit": 9, "open": 1, "damaged": 1, "missing": 2},
+            "hours": {"final_through": iso(self.hour_ms), "last_commit": 9, "open": 1, "damaged": 1, "missing": 2},
             "archiver": {"passed": iso(now_ms - 30_000), "lag_ms": 30_000, "positions": {"edge-0": "1", "edge-1": "1"}},
             "reconciler": {
                 "last_pass": iso(now_ms - 60_000),
                 "failed": None,
                 "failures": [],
-                "complete_through": iso(_this_hour()),
+                "complete_through": iso(self.hour_ms),
                 "waits": "until 10 minutes after the hour",
             },
             "not_ready": [],
@@ -62,7 +68,7 @@ class FakeOperator:
 
     def lines(self) -> list[dict[str, Any]]:
         """Give the newest line of each of the last hours: one was corrected, one lost events."""
-        newest = _this_hour() - HOUR_MS
+        newest = self.hour_ms - HOUR_MS
         lines = [_line(newest - hours * HOUR_MS, 12_000 - hours * 700) for hours in range(24, -1, -1)]
         corrected = {"revision": 2, "final": lines[-2]["live"] + 3, "keys_differed": 2, "difference": 3, "late": 3}
         lines[-2] |= corrected
@@ -88,11 +94,6 @@ class FakeOperator:
                 answer = {"hour": wanted, "lines": [line], "commit": 1, "changed": keys[after:later]}
                 return JSONResponse(answer | {"next": later if len(keys) > later else None})
         return JSONResponse({"title": "no such hour", "detail": f"{wanted}: the ledger has no such hour"}, 404)
-
-
-def _this_hour() -> int:
-    now_ms = SYSTEM_CLOCK.now_ms()
-    return now_ms - now_ms % HOUR_MS
 
 
 def _line(hour_ms: int, clicks: int) -> dict[str, Any]:

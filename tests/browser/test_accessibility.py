@@ -73,6 +73,8 @@ def test_everything_is_reached_by_the_tab_key_and_shows_its_focus(visit: Visit) 
     expect(page.get_by_role("slider")).to_be_visible()
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
     expect(page.get_by_role("button", name="spring-2026")).to_be_visible()
+    expect(page.get_by_role("searchbox", name="Search in top ads")).to_be_visible()
+    expect(page.locator(".skeleton")).to_have_count(0)
     seen: list[str] = []
     # A date field takes four stops.
     for _ in range(40):

@@ -1,5 +1,5 @@
 import pytest
-from playwright.sync_api import Request, expect
+from playwright.sync_api import expect
 
 from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, minute_of
@@ -68,35 +68,42 @@ def test_final_minutes_are_marked_and_the_page_says_up_to_when(fake: FakeApi, vi
     assert "final" not in rows.first.inner_text()
 
 
+FETCHES = """
+const ask = window.fetch;
+let underway = 0, most = 0;
+const note = () => Object.assign(document.documentElement.dataset, { underway, most });
+window.fetch = (address, ...rest) => {
+  if (!String(address).startsWith("PATH")) return ask(address, ...rest);
+  underway += 1;
+  most = Math.max(most, underway);
+  note();
+  return ask(address, ...rest).finally(() => { underway -= 1; note(); });
+};
+"""
+"""Counts what the page asks for at PATH: how many questions have no answer, and how many had none at most."""
+
+
 def test_requests_of_one_kind_never_overlap(fake: FakeApi, visit: Visit) -> None:
-    # Slower than the interval. Counted in the browser, which itself lets equal requests wait for each other.
+    # Slower than the interval. Counted in the page: the browser itself lets equal requests wait for each other.
     fake.delay_s = 1.2
-    underway, most = 0, 0
-
-    def note(request: Request, change: int) -> None:
-        nonlocal underway, most
-        if "/metrics" in request.url:
-            underway += change
-            most = max(most, underway)
-
-    visit.page.on("request", lambda request: note(request, 1))
-    visit.page.on("requestfinished", lambda request: note(request, -1))
+    visit.page.add_init_script(FETCHES.replace("PATH", "/metrics"))
     page = visit.open("?ad=ad_spring&range=15m")
     for _ in range(3):
         with page.expect_response(lambda response: "/metrics" in response.url):
             pass
-    assert most == 1
+    assert page.locator("html").get_attribute("data-most") == "1"
 
 
 def test_a_hidden_tab_asks_nothing_and_a_shown_one_at_once(visit: Visit) -> None:
     page = visit.page
+    page.add_init_script(FETCHES.replace("PATH", "/"))
     page.clock.install()
     visit.open("?ad=ad_spring")
     expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(hide, arg=True)
-    page.wait_for_load_state("networkidle")
+    expect(page.locator("html")).to_have_attribute("data-underway", "0")
     before = len(visit.requests)
     page.clock.run_for(60_000)
     assert len(visit.requests) == before

@@ -21,11 +21,19 @@ def series_query(address: str) -> dict[str, str]:
 
 
 def asked(page: Page, press: str) -> dict[str, str]:
-    """Give what the page asks of /v1/series when a key is pressed that leads to another beginning."""
+    """Give what the page asks of /v1/series when a key is pressed that leads to other hours."""
+
+    def hours(address: str) -> tuple[str, str] | None:
+        # A range of minutes moves on by itself, and can begin where a day does.
+        query = series_query(address)
+        return (query["granularity"], query["start"]) if query.get("granularity") == "hour" else None
+
     with page.expect_request(lambda request: "start" in series_query(request.url)) as first:
         page.reload()
-    start = series_query(first.value.url)["start"]
-    with page.expect_request(lambda request: series_query(request.url).get("start", start) != start) as request:
+    # The request may still be the old document's; the new one hears keys before it has its first answer.
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
+    before = hours(first.value.url)
+    with page.expect_request(lambda request: hours(request.url) not in (None, before)) as request:
         page.keyboard.press(press)
     return series_query(request.value.url)
 
@@ -42,10 +50,13 @@ def asks_during(page: Page, fake: FakeApi, clock_ms: int) -> int:
 def test_days_begin_where_they_do_in_the_readers_zone(visit: Visit) -> None:
     page = visit.open()
     expect(page.get_by_role("slider")).to_be_visible()
+    days = [datetime.fromtimestamp(SYSTEM_CLOCK.now_ms() / 1000, KOLKATA).date()]
     query = asked(page, "n")
     start = datetime.fromisoformat(query["start"]).astimezone(KOLKATA)
-    now = datetime.fromtimestamp(SYSTEM_CLOCK.now_ms() / 1000, KOLKATA)
-    assert (start.date(), start.hour, start.minute) == (now.date(), 0, 0)
+    # One may have begun meanwhile.
+    days.append(datetime.fromtimestamp(SYSTEM_CLOCK.now_ms() / 1000, KOLKATA).date())
+    assert start.date() in days
+    assert (start.hour, start.minute) == (0, 0)
     assert query["granularity"] == "hour"
     assert query["timezone"] in {"Asia/Kolkata", "Asia/Calcutta"}
 
@@ -83,6 +94,7 @@ def test_the_neighbour_of_a_range_is_as_long_as_the_calendar_has_it(
 ) -> None:
     page = visit.open(f"?range=custom&{query}")
     expect(page.get_by_label("Earlier range")).to_be_enabled()
+    expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     page.keyboard.press(key)
     expect(page.get_by_label("From", exact=True)).to_have_value(dates[0])
     expect(page.get_by_label("To", exact=True)).to_have_value(dates[1])
@@ -141,8 +153,8 @@ def test_an_event_brings_new_numbers_and_without_one_nothing_is_asked(fake: Fake
     visit.open("?range=24h")
     expect(page.get_by_text("Live, numbers as of")).to_be_visible()
     clicks = int(visit.figure("Clicks"))
-    # Polling asks each 2 s; who is told of changes makes sure each 15 s only.
-    assert any(asks_during(page, fake, 5_000) == 0 for _ in range(5))
+    # Polling asks each 2 s; who is told of changes makes sure each 15 s only. The first event may take a while.
+    assert any(asks_during(page, fake, 5_000) == asks_during(page, fake, 5_000) == 0 for _ in range(100))
     fake.click("ad_spring", "newcomer")
     figure = page.locator(".figure", has_text="Clicks").locator("dd").first
     expect(figure).to_have_text(str(clicks + 1))
@@ -153,7 +165,8 @@ def test_without_events_the_page_polls(fake: FakeApi, visit: Visit) -> None:
     page.clock.install()
     visit.open("?range=24h")
     expect(page.get_by_text("Live, numbers as of")).to_be_visible()
-    assert sum(asks_during(page, fake, 5_000) for _ in range(6)) >= 3
+    # Five times as often as one who is told of changes makes sure; a question may stay open over several of the steps.
+    assert sum(asks_during(page, fake, 5_000) for _ in range(12)) > 5
 
 
 def test_the_exported_file_holds_what_the_page_shows(fake: FakeApi, visit: Visit) -> None:

@@ -21,7 +21,7 @@ from adtally.config import ServeConfig
 from adtally.eventlog.port import DeadLetter, Partition, Position
 from adtally.reconcile.passes import Wanted
 from adtally.serve.endpoints import ENDPOINTS
-from support.serving import NOW_MS, Served, report
+from support.serving import DEADLINE_S, NOW_MS, Served, report
 
 EXAMPLES = 15
 """Of each operation and mode: about 30 s in all."""
@@ -120,7 +120,9 @@ def test_every_answer_is_as_it_is_described(
     )
     @hypothesis.given(cases(described[path][method], mode))
     def ask(case: Any) -> None:
-        answer = case.call(base_url=served.url, headers={"Authorization": f"Bearer {served.admin_key}"})
+        answer = case.call(
+            base_url=served.url, headers={"Authorization": f"Bearer {served.admin_key}"}, timeout=DEADLINE_S
+        )
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
         case.validate_response(answer, checks=CHECKS)
 

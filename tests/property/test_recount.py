@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from adtally.reconcile.chdb.messages import Tuning
 from adtally.reconcile.chdb.recounter import ChdbRecounter
@@ -21,8 +21,7 @@ def recounter(request: pytest.FixtureRequest) -> Iterator[ChdbRecounter]:
     recounter.close()
 
 
-# The fixture is one child for all examples on purpose.
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None)
 @given(lake=lakes())
 def test_chdb_counts_as_plain_python_does(recounter: ChdbRecounter, lake: Lake) -> None:
     check(recounter, lake)

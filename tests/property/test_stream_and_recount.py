@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
@@ -184,7 +184,7 @@ ON_TIME = (0, 3, 500, LATENESS_MS)
 AT_TIMES_LATE = (0, 3, LATENESS_MS, LATENESS_MS + 1, LATENESS_MS + WINDOW_MS)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(history=histories(ON_TIME))
 def test_where_nothing_is_late_stream_and_recount_agree_cell_by_cell(
     recounter: ChdbRecounter, history: History
@@ -194,7 +194,7 @@ def test_where_nothing_is_late_stream_and_recount_agree_cell_by_cell(
     assert recounted(recounter, history)[0] == live
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None)
 @given(history=histories(AT_TIMES_LATE))
 def test_the_recount_counts_what_the_stream_calls_late(recounter: ChdbRecounter, history: History) -> None:
     live, late = streamed(history)

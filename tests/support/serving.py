@@ -40,7 +40,7 @@ from support.ledger_lines import HOUR_MS, line
 from support.memory_olap import MemoryOlap
 from support.plain_recount import PlainRecounter
 
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 def ms(text: str) -> int:
@@ -166,7 +166,9 @@ class Served:
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        client = httpx.Client(base_url=self.url, headers=headers, trust_env=False)
+        # A connection is kept for less long than the server keeps it, so that none is used as it ends.
+        limits = httpx.Limits(keepalive_expiry=1)
+        client = httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=DEADLINE_S, limits=limits)
         self._clients.append(client)
         return client
 

@@ -22,6 +22,9 @@ from adtally.wiring.meters import METERS, ReaderCollector, more_metrics, write_m
 from adtally.wiring.seen import Seen, metrics_shown
 from support.embedded import wait_for
 
+LATER_S = 60
+"""What the machine may take between a time that is noted and its age that is shown."""
+
 
 def folder(root: Path) -> DataFolder:
     made = DataFolder(root / "data")
@@ -51,9 +54,9 @@ def test_readers_tell_how_far_behind_they_are_and_the_archiver_what_it_holds(tmp
     seen.as_of_ms["stream"] = now_ms - 3_000
     seen.archiver = archived(now_ms - 20_000, now_ms - 90_000)
     text = shown(folder(tmp_path), seen)
-    assert 3 <= value(text, 'adtally_reader_lag_seconds{reader="stream"}') < 13
-    assert 20 <= value(text, 'adtally_reader_lag_seconds{reader="archiver"}') < 30
-    assert 90 <= value(text, "adtally_archiver_oldest_unarchived_seconds") < 100
+    assert 3 <= value(text, 'adtally_reader_lag_seconds{reader="stream"}') < 3 + LATER_S
+    assert 20 <= value(text, 'adtally_reader_lag_seconds{reader="archiver"}') < 20 + LATER_S
+    assert 90 <= value(text, "adtally_archiver_oldest_unarchived_seconds") < 90 + LATER_S
     assert value(text, "adtally_archiver_buffered_bytes") == 700
     assert value(text, "adtally_archiver_flush_failures_total") == 2
     assert value(text, "adtally_disk_size_bytes") >= value(text, "adtally_disk_free_bytes") > 0
@@ -102,12 +105,12 @@ def test_a_role_alone_shows_its_metrics_at_its_own_address_until_it_ends(tmp_pat
     config = Config(telemetry=TelemetryConfig(metrics_port=port))
     seen = Seen("stream")
     url = f"http://127.0.0.1:{port}/-/metrics"
-    with metrics_shown(folder(tmp_path), config, "stream", seen), urllib.request.urlopen(url, timeout=10) as answer:
+    with metrics_shown(folder(tmp_path), config, "stream", seen), urllib.request.urlopen(url, timeout=60) as answer:
         text = answer.read().decode()
     assert value(text, 'adtally_reader_stopped{reader="stream"}') == 0
     assert value(text, "adtally_disk_free_bytes") > 0
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=60)
 
 
 def test_an_address_that_is_taken_is_named_with_its_setting(tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ def test_without_an_address_a_role_leaves_its_metrics_in_the_folder_until_it_end
     place = folder(tmp_path)
     file = place.run / METERS / "archiver.prom"
     with metrics_shown(place, Config(), "archiver", Seen("archiver")):
-        wait_for(file.exists, 20, "the role's metrics")
+        wait_for(file.exists, 60, "the role's metrics")
     assert not file.exists()
 
 

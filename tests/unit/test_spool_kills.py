@@ -68,7 +68,7 @@ def run(root: Path, edge_id: str, point: str = "", after: int = 1) -> tuple[int,
     """Let a process click and drain; give how it ended and what it had acknowledged."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(root), edge_id, point, str(after)],
-        capture_output=True, check=False, timeout=60,
+        capture_output=True, check=False, timeout=300,
     )  # fmt: skip
     lines = [line.split() for line in done.stdout.decode().splitlines()]
     return done.returncode, [(line[0], int(line[1])) for line in lines if len(line) == 2 and line[1].isdigit()]

@@ -4,6 +4,7 @@ import os
 import queue
 import re
 import resource
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from adtally.errors import AdtallyError, LakeDamagedError, LakeFileGoneError
 from adtally.reconcile.messages import Failure, Reply
 
 _READ_BYTES: Final = 1 << 16
+_CRASHES: Final = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 
 def serve(answer: Callable[[bytes], Reply]) -> None:
@@ -31,6 +33,12 @@ def serve(answer: Callable[[bytes], Reply]) -> None:
     while True:
         line = lines.get()
         os.write(replies, msgspec.json.encode(_attempt(lambda line=line: answer(line))) + b"\n")  # type: ignore[misc]
+
+
+def die_of_crashes() -> None:
+    """Let a crash end this process at once, from its main thread: chDB handles it by waiting for minutes."""
+    for number in _CRASHES:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def be_nice(niceness: int) -> None:

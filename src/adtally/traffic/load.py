@@ -129,8 +129,10 @@ class Load:
             self._connect()
         # The connections' setup is not part of the measurement.
         await asyncio.wait(self._connecting, timeout=CONNECT_S)
+        # In this order: a pause between the two must not make an intended time later than its sending.
+        now_ms = self._clock.now_ms()
         self._started_s = self._clock.monotonic_s()
-        self._epoch_ms = self._clock.now_ms() - self._started_s * 1_000
+        self._epoch_ms = now_ms - self._started_s * 1_000
         watcher = asyncio.create_task(self._watch(on_progress))
         await self._send_all()
         await self._await_answers()

@@ -24,9 +24,9 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def hour_ms() -> int:
-    """The hour before the running one."""
-    return SYSTEM_CLOCK.now_ms() // HOUR_MS * HOUR_MS - HOUR_MS
+def hour_ms(served: Served) -> int:
+    """The hour before the one that runs by the server's clock."""
+    return served.clock.at_ms // HOUR_MS * HOUR_MS - HOUR_MS
 
 
 def run(served: Served, *arguments: str) -> Result:

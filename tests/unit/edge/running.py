@@ -18,7 +18,9 @@ from adtally.errors import LogError
 from adtally.event import Closing, Control, Event, Lost, decode_event
 from adtally.registry.port import AdTarget
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
+PATIENT_MS = 60_000
+"""An append timeout that no stall of the machine reaches: what such an edge answers depends on its log alone."""
 EDGE_ID = "e" * 16
 
 LANDING = "https://shop.example/landing?from=adtally"
@@ -202,7 +204,7 @@ class RunningEdge:
     """run_edge in a thread of its own, on port 0."""
 
     def __init__(self, config: EdgeConfig | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.config = config or EdgeConfig(heartbeat_ms=20, event_header=True)
+        self.config = config or EdgeConfig(heartbeat_ms=20, event_header=True, append_timeout_ms=PATIENT_MS)
         self.clock = clock
         self.writer = MemoryWriter()
         self.run: Callable[..., Awaitable[None]] = run_edge
@@ -226,16 +228,9 @@ class RunningEdge:
         self.port: int = listener.getsockname()[1]
         self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
         await self.run(
-            self.config,
-            self.replica,
-            self.writer,
-            EDGE_ID,
-            self.clock,
-            listener,
-            self._stop,
-            self._ready.set,
-            self._beat,
-        )
+            self.config, self.replica, self.writer, EDGE_ID, self.clock, listener,
+            self._stop, self._ready.set, self._beat,
+        )  # fmt: skip
 
     def _beat(self) -> None:
         self.beats += 1

@@ -9,7 +9,7 @@ from adtally.config import EdgeConfig
 from adtally.counting import click_id
 from adtally.event import Event
 from adtally.registry.port import AdTarget
-from unit.edge.running import EDGE_ID, LANDING, RunningEdge, wait_until
+from unit.edge.running import EDGE_ID, LANDING, PATIENT_MS, ManualClock, RunningEdge, wait_until
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -112,11 +112,12 @@ def test_a_person_without_an_id_gets_a_cookie_and_keeps_it(edge: RunningEdge) ->
     assert [event.user_id for event in edge.writer.events()] == [match[1], match[1]]
 
 
-def test_a_double_click_that_outruns_its_cookie_gets_the_same_new_id(edge: RunningEdge) -> None:
-    first, second = edge.get("/click?ad_id=ad_1"), edge.get("/click?ad_id=ad_1")
-    other_agent = edge.get("/click?ad_id=ad_1", "User-Agent: another")
-    other_address = edge.get("/click?ad_id=ad_1", source="127.0.0.2")
-    other_ad = edge.get("/click?ad_id=ad_paused")
+def test_a_double_click_that_outruns_its_cookie_gets_the_same_new_id() -> None:
+    with RunningEdge(clock=ManualClock()) as edge:
+        first, second = edge.get("/click?ad_id=ad_1"), edge.get("/click?ad_id=ad_1")
+        other_agent = edge.get("/click?ad_id=ad_1", "User-Agent: another")
+        other_address = edge.get("/click?ad_id=ad_1", source="127.0.0.2")
+        other_ad = edge.get("/click?ad_id=ad_paused")
 
     assert first.headers["set-cookie"] == second.headers["set-cookie"]
     assert len({answer.headers["set-cookie"] for answer in (first, other_agent, other_address, other_ad)}) == 4
@@ -130,7 +131,7 @@ def test_a_cookie_that_we_did_not_give_counts_as_none(edge: RunningEdge) -> None
 
 
 def test_behind_https_the_cookie_is_secure_and_without_the_setting_no_event_header_is_sent() -> None:
-    with RunningEdge(EdgeConfig(secure_cookie=True)) as edge:
+    with RunningEdge(EdgeConfig(secure_cookie=True, append_timeout_ms=PATIENT_MS)) as edge:
         answer = edge.get("/click?ad_id=ad_1")
 
     assert answer.headers["set-cookie"].endswith("; SameSite=Lax; Secure")
@@ -139,7 +140,8 @@ def test_behind_https_the_cookie_is_secure_and_without_the_setting_no_event_head
 
 def test_forwarding_headers_are_believed_from_trusted_proxies_only() -> None:
     forwarded = "X-Forwarded-For: 198.51.100.9, 203.0.113.77, 10.1.2.3"
-    with RunningEdge(EdgeConfig(trusted_proxies=("127.0.0.2/32", "10.0.0.0/8"))) as edge:
+    config = EdgeConfig(trusted_proxies=("127.0.0.2/32", "10.0.0.0/8"), append_timeout_ms=PATIENT_MS)
+    with RunningEdge(config) as edge:
         edge.get("/click?ad_id=ad_1&user_id=u", forwarded, source="127.0.0.1")
         edge.get("/click?ad_id=ad_1&user_id=u", forwarded, source="127.0.0.2")
         assert edge.get("/-/metrics", forwarded, source="127.0.0.2").status == 403

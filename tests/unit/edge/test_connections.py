@@ -5,7 +5,7 @@ import pytest
 from adtally.config import EdgeConfig
 from adtally.edge.protocol import OUTSTANDING_MAX
 from adtally.event import Closing
-from unit.edge.running import DEADLINE_S, ManualClock, RawClient, RunningEdge, wait_until
+from unit.edge.running import DEADLINE_S, PATIENT_MS, ManualClock, RawClient, RunningEdge, wait_until
 
 HOST = b"Host: edge.example\r\n"
 CLICK = b"GET /click?ad_id=ad_1&user_id=u HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -45,7 +45,7 @@ def test_an_answer_that_is_ready_waits_for_the_click_before_it() -> None:
 
 
 def test_many_pipelined_requests_are_all_answered_with_few_outstanding() -> None:
-    with RunningEdge(EdgeConfig(heartbeat_ms=20, event_header=True, append_timeout_ms=60_000)) as edge:
+    with RunningEdge(EdgeConfig(heartbeat_ms=20, event_header=True, append_timeout_ms=PATIENT_MS)) as edge:
         edge.writer.flowing.clear()
         wait_until(lambda: edge.writer.calls > 0)
         with edge.client() as client:
@@ -65,7 +65,7 @@ def test_many_pipelined_requests_are_all_answered_with_few_outstanding() -> None
 
 
 def test_a_request_may_come_byte_by_byte() -> None:
-    with RunningEdge() as edge, edge.client() as client:
+    with RunningEdge(EdgeConfig(heartbeat_ms=20, head_timeout_s=60)) as edge, edge.client() as client:
         for _ in range(2):
             for index in range(len(CLICK)):
                 client.send(CLICK[index : index + 1])

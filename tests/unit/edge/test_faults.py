@@ -2,10 +2,10 @@
 
 from adtally.config import EdgeConfig
 from adtally.event import Closing, Heartbeat, Lost, Opening
-from unit.edge.running import EDGE_ID, ManualClock, RunningEdge, wait_until
+from unit.edge.running import EDGE_ID, PATIENT_MS, ManualClock, RunningEdge, wait_until
 
 CLICK = "/click?ad_id=ad_1&user_id=u"
-QUICK = EdgeConfig(heartbeat_ms=20, append_timeout_ms=5_000, event_header=True)
+QUICK = EdgeConfig(heartbeat_ms=20, append_timeout_ms=PATIENT_MS, event_header=True)
 IMPATIENT = EdgeConfig(heartbeat_ms=20, append_timeout_ms=300, event_header=True)
 
 
@@ -53,11 +53,15 @@ def test_a_stalled_log_freezes_nobody_and_what_it_keeps_after_all_is_not_reporte
 
         edge.writer.flowing.set()
         wait_until(lambda: edge.get("/-/readyz").status == 200)
-        assert edge.get(CLICK).recorded
+        clicks = 3
+        # So impatient an edge may give up a click whenever the machine itself stands still for a moment.
+        while not edge.get(CLICK).recorded and clicks < 50:
+            clicks += 1
 
     kept, lost = set(edge.writer.kept()), edge.writer.lost()
-    assert kept | lost == {(EDGE_ID, seq) for seq in (1, 2, 3)}
+    assert kept | lost == {(EDGE_ID, seq) for seq in range(1, clicks + 1)}
     assert not kept & lost
+    assert (EDGE_ID, clicks) in kept
 
 
 def test_a_click_caught_in_a_stalled_append_is_unrecorded_to_the_person_and_kept_in_the_log() -> None:
@@ -76,7 +80,7 @@ def test_a_click_caught_in_a_stalled_append_is_unrecorded_to_the_person_and_kept
 
 
 def test_above_the_limit_of_pending_events_clicks_leave_at_once() -> None:
-    config = EdgeConfig(heartbeat_ms=20, pending_events_max=1, append_timeout_ms=60_000)
+    config = EdgeConfig(heartbeat_ms=20, pending_events_max=1, append_timeout_ms=PATIENT_MS)
     with RunningEdge(config) as edge, edge.client() as client:
         edge.writer.flowing.clear()
         client.send(f"GET {CLICK} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -91,9 +95,10 @@ def test_above_the_limit_of_pending_events_clicks_leave_at_once() -> None:
 def test_an_idle_edge_logs_heartbeats_and_a_busy_one_at_least_each_second() -> None:
     clock = ManualClock()
     with RunningEdge(EdgeConfig(heartbeat_ms=250), clock) as edge:
-        for _ in range(4):
+        for number in range(1, 5):
             edge.advance(0.25)
-        wait_until(lambda: len(edge.writer.controls()) >= 4)
+            # One that still waits for the log is replaced by the next.
+            wait_for_heartbeats(edge, number)
         idle = len(edge.writer.controls())
         for _ in range(8):
             edge.get(CLICK)
@@ -104,6 +109,10 @@ def test_an_idle_edge_logs_heartbeats_and_a_busy_one_at_least_each_second() -> N
     assert 1 <= busy <= 4
     heartbeats = [record for record in edge.writer.controls() if isinstance(record, Heartbeat)]
     assert [record.ts_ms for record in heartbeats] == sorted(record.ts_ms for record in heartbeats)
+
+
+def wait_for_heartbeats(edge: RunningEdge, number: int) -> None:
+    wait_until(lambda: len(edge.writer.controls()) >= number)
 
 
 def test_no_event_is_older_than_a_heartbeat_before_it() -> None:

@@ -9,7 +9,7 @@ from adtally.config import EdgeConfig
 from adtally.event import Control
 from adtally.traffic.load import Load, LoadReport, LoadSettings
 from adtally.traffic.plan import Plan, PlanSettings
-from unit.edge.running import MemoryWriter, RawClient, RunningEdge, wait_until
+from unit.edge.running import PATIENT_MS, MemoryWriter, RawClient, RunningEdge, wait_until
 
 CLICK = b"GET /click?ad_id=ad_1&user_id=u HTTP/1.1\r\nHost: edge.example\r\n\r\n"
 SILENT_S = 0.3
@@ -27,7 +27,7 @@ def let_turns_pass(edge: RunningEdge) -> None:
 
 
 def test_connections_above_the_limit_wait_in_the_kernel_until_there_is_room() -> None:
-    config = EdgeConfig(connections_max=2, heartbeat_ms=20)
+    config = EdgeConfig(connections_max=2, heartbeat_ms=20, append_timeout_ms=PATIENT_MS, head_timeout_s=60)
     with RunningEdge(config) as edge, edge.client() as first:
         with edge.client() as second:
             first.send(b"GET")
@@ -44,7 +44,7 @@ def test_connections_above_the_limit_wait_in_the_kernel_until_there_is_room() ->
 
 
 def test_a_connection_that_asks_nothing_leaves_its_place_to_one_that_waits() -> None:
-    config = EdgeConfig(connections_max=1, heartbeat_ms=20)
+    config = EdgeConfig(connections_max=1, heartbeat_ms=20, append_timeout_ms=PATIENT_MS)
     with RunningEdge(config) as edge, edge.client() as idle:
         assert idle.get("/-/healthz").status == 200
         with edge.client() as waiting:
@@ -53,7 +53,7 @@ def test_a_connection_that_asks_nothing_leaves_its_place_to_one_that_waits() -> 
 
 
 def test_a_crowd_is_not_taken_only_to_be_closed() -> None:
-    config = EdgeConfig(connections_max=4, heartbeat_ms=20)
+    config = EdgeConfig(connections_max=4, heartbeat_ms=20, append_timeout_ms=PATIENT_MS)
     with RunningEdge(config) as edge:
         clients = [edge.client() for _ in range(300)]
         for client in clients:
@@ -71,7 +71,7 @@ def test_a_crowd_is_not_taken_only_to_be_closed() -> None:
 
 
 def test_an_edge_that_refuses_takes_no_connection_while_its_log_is_behind() -> None:
-    config = EdgeConfig(overload="refuse", heartbeat_ms=20, pending_events_max=4, append_timeout_ms=60_000)
+    config = EdgeConfig(overload="refuse", heartbeat_ms=20, pending_events_max=4, append_timeout_ms=PATIENT_MS)
     with RunningEdge(config) as edge, edge.client() as known:
         edge.writer.flowing.clear()
         known.send(CLICK * 3)
@@ -87,7 +87,7 @@ def test_an_edge_that_refuses_takes_no_connection_while_its_log_is_behind() -> N
 
 
 def test_an_edge_that_redirects_sends_new_ones_on_while_its_log_is_behind() -> None:
-    config = EdgeConfig(heartbeat_ms=20, pending_events_max=2, append_timeout_ms=60_000)
+    config = EdgeConfig(heartbeat_ms=20, pending_events_max=2, append_timeout_ms=PATIENT_MS)
     with RunningEdge(config) as edge, edge.client() as known:
         edge.writer.flowing.clear()
         known.send(CLICK * 2)
@@ -108,24 +108,29 @@ class SlowWriter(MemoryWriter):
         super()._write(record)
 
 
-def test_a_log_that_gets_three_times_too_much_keeps_what_it_can_and_the_rest_is_sent_on_at_once() -> None:
+def test_of_three_times_too_much_for_a_log_every_click_is_kept_or_noted_as_lost() -> None:
+    """How much is kept hangs on the machine here; it is asserted in test_slow_log.py, with a clock of its own."""
     config = EdgeConfig(batch_events_max=50, event_header=True)
     takes = config.batch_events_max / SlowWriter.APPEND_S
     running = RunningEdge(config)
     running.writer = SlowWriter()
     with running as edge:
         report = asyncio.run(clicks(edge.port, rate=3 * takes, seconds=4.0))
-        wait_until(lambda: edge.get("/click?ad_id=ad_1&user_id=after").recorded)
+        tried = 1
+        while not edge.get("/click?ad_id=ad_1&user_id=after").recorded:
+            tried += 1
+            assert tried < 10_000, "the log is not asked again"
     kept, lost = edge.writer.kept(), edge.writer.lost()
     print(report)
+    could_be = edge.writer.calls * config.batch_events_max
+    print(f"{report.recorded} acknowledged of {len(kept)} kept, {could_be} could have been, {len(lost)} lost")
     assert report.recorded + report.unrecorded == report.sent == 12_000
+    assert 0 < report.recorded <= len(kept)
     assert not set(kept) & lost
-    assert len(set(kept) | lost) == report.sent + 1
-    # What was written was acknowledged, and most of what could be written was.
-    assert report.recorded >= 0.9 * len(kept)
-    assert report.recorded >= 0.65 * edge.writer.calls * config.batch_events_max
+    assert len(set(kept) | lost) == report.sent + tried
 
 
 async def clicks(port: int, rate: float, seconds: float) -> LoadReport:
     plan = Plan(PlanSettings(rate=rate), ["ad_1"], "edge.example")
-    return await Load(plan, LoadSettings("127.0.0.1", port, rate, seconds), SYSTEM_CLOCK).run()
+    settings = LoadSettings("127.0.0.1", port, rate, seconds, answer_timeout_s=60)
+    return await Load(plan, settings, SYSTEM_CLOCK).run()

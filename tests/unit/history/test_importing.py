@@ -149,7 +149,7 @@ def test_an_import_that_is_killed_anywhere_is_completed_by_the_next(
     for _ in range(3):
         # Ten batches, each with two places.
         command = [sys.executable, "-c", KILLED, str(rnd.randrange(1, 12)), *arguments]
-        killed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert killed.returncode in (-signal.SIGKILL, 1), killed.stderr
         logged = read_log(folder.log)
         assert set(logged.numbers(edge_id)) <= set(range(1, rows + 1)) - bad

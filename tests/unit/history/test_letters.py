@@ -149,7 +149,7 @@ def test_a_replay_that_is_killed_closes_no_edge_but_its_own(folder: DataFolder) 
     """The event's own edge may be running: who said that it vanished would hide what it loses later."""
     opened = desk(folder, GOOD)
     command = [sys.executable, "-c", KILLED, str(folder.root), P, AT, str(NOW_MS)]
-    killed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    killed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert opened.get(P, AT).replayed_ms is None
     opened.replay(P, AT, None, NOW_MS)

@@ -58,7 +58,7 @@ def test_an_example_works_as_it_stands(served: Served, tmp_path: Path, example: 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout or list(tmp_path.iterdir()), "nothing came"

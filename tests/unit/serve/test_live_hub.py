@@ -17,9 +17,7 @@ from adtally.serve.scope import Scope
 from adtally.serve.services import Services
 from adtally.serve.standing import LedgerWatch
 from support.memory_ledger import MemoryLedger
-from support.serving import SetClock
-
-DEADLINE_S = 10
+from support.serving import DEADLINE_S, SetClock
 
 
 class Flaky:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from adtally.errors import StoreQueryError, StoreUnavailableError
 from adtally.olap.port import AggregateQuery, AggregateRow
 from adtally.serve.problems import KINDS
-from support.serving import NOW_MS, Served, report
+from support.serving import DEADLINE_S, NOW_MS, Served, report
 
 SPAN = {"start": "2026-11-23T10:00:00Z", "end": "2026-11-23T11:00:00Z"}
 
@@ -92,7 +92,7 @@ def test_a_store_that_does_not_answer_is_503_with_a_time_to_come_back(tmp_path: 
 @pytest.mark.parametrize(("path", "bytes_max"), [("/v1/keys", 64 * 1024), ("/v1/ads/import", 32 * 1024 * 1024)])
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(served: Served, path: str, bytes_max: int) -> None:
     host, port = served.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=DEADLINE_S) as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.admin_key}\r\n"
         connection.sendall(f"{head}Content-Length: {bytes_max + 1}\r\n\r\n".encode())
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")

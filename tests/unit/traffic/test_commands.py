@@ -1,6 +1,7 @@
 """`adtally load` and `adtally verify` against a small server that answers clicks and counts them."""
 
 import json
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -157,10 +158,12 @@ def test_a_truth_without_its_closing_line_is_said_to_be_incomplete(server: Small
 
 
 def test_load_exits_with_1_if_nothing_answers(server: SmallAdtally, tmp_path: Path) -> None:
-    unused = SmallAdtally()
-    unused.server_close()
-    arguments = ["--url-click", unused.url, "--ad-prefix", "ad_", "--rate", "10", "--seconds", "0.1"]
-    loaded = CliRunner().invoke(load, [*arguments, "--answer-timeout", "0.1"])
+    # Held, and not listening: nobody else comes to listen there.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        arguments = ["--url-click", url, "--ad-prefix", "ad_", "--rate", "10", "--seconds", "0.1"]
+        loaded = CliRunner().invoke(load, [*arguments, "--answer-timeout", "0.1"])
     assert loaded.exit_code == 1
     assert "never sent 1" in loaded.stdout
 

@@ -1,6 +1,7 @@
 """The load against a real server on a loopback port, which answers, stalls, breaks and lies as each test says."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def run(
     rate: float = 400,
     seconds: float = 0.3,
     connections: int = 4,
-    answer_timeout_s: float = 5.0,
+    answer_timeout_s: float = 60.0,
     head_share: float = 0.005,
 ) -> tuple[LoadReport, list[TruthLine], Server]:
     server = Server(answer)
@@ -98,8 +99,10 @@ def test_the_load_does_not_slow_down_with_the_system(tmp_path: Path) -> None:
     async def silent(number: int, head: bytes, writer: asyncio.StreamWriter) -> None:
         seen.append(number)
 
-    report, truth, _ = run(silent, tmp_path, answer_timeout_s=0.2, connections=64)
-    assert len(seen) >= 120
+    report, truth, _ = run(silent, tmp_path, answer_timeout_s=1.0, connections=64)
+    # Whatever was given up was tried again.
+    assert report.sent >= 120
+    assert 0 < len(seen) <= report.sent
     assert report.answered == 0
     assert report.unknown == report.sent == len(truth)
     assert all(line.status is None and not line.recorded for line in truth)
@@ -172,13 +175,12 @@ def test_nothing_is_written_down_for_attempts_that_could_not_be_sent(tmp_path: P
     path = tmp_path / "truth.ndjson"
 
     async def main() -> LoadReport:
-        closed = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
-        port = closed.sockets[0].getsockname()[1]
-        closed.close()
-        await closed.wait_closed()
         plan = Plan(PlanSettings(), numbered_ads(2), "h")
-        with TruthWriter(path, SYSTEM_CLOCK) as truth:
-            return await Load(plan, LoadSettings("127.0.0.1", port, 100, 0.1, 2, 0.1), SYSTEM_CLOCK, truth).run()
+        # Held, and not listening: nobody else comes to listen there.
+        with socket.socket() as held, TruthWriter(path, SYSTEM_CLOCK) as truth:
+            held.bind(("127.0.0.1", 0))
+            settings = LoadSettings("127.0.0.1", held.getsockname()[1], 100, 0.1, 2, 0.1)
+            return await Load(plan, settings, SYSTEM_CLOCK, truth).run()
 
     report = uvloop.run(main())
     assert (report.sent, report.unsent) == (0, 10)
