@@ -32,7 +32,8 @@ from adtally.telemetry import log
 SILENT_S_MAX: Final = 5.0
 WATCH_S: Final = 0.5
 STOP_S_MAX: Final = 10.0
-PREDECESSOR_S_MAX: Final = 5.0
+PREDECESSOR_S_MAX: Final = 15.0
+"""A child whose supervisor was killed ends within EXIT_S_MAX (child.py), but not while a sync holds it."""
 READY_S_MAX: Final = 60.0
 RESTART_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 CRASH_LOOP_S: Final = 60.0
