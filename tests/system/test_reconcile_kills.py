@@ -63,7 +63,7 @@ class System:
         arguments = [str(self.folder.root), str(END_MS), work, point, str(after)]
         done = subprocess.run(
             [sys.executable, "-m", "support.reconcile_child", *arguments],
-            env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode in (0, -9), done.stderr[-3_000:]
         return done.returncode == 0
