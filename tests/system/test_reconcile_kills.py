@@ -117,8 +117,11 @@ def test_whatever_step_is_killed_each_event_is_counted_once(tmp_path: Path, seed
     system = System(tmp_path / "data", rnd)
     for edge in ("a", "b"):
         system.log(edge, 600, 0, HOURS, 5)
-    killed = []
-    for number, point in enumerate(rnd.sample(POINTS, KILLS)):
+    killed: list[str] = []
+    for number, point in enumerate(rnd.sample(POINTS, len(POINTS))):
+        # Some points are come by once where a kill at the second time is drawn.
+        if number >= KILLS and len(killed) >= KILLS // 2:
+            break
         # What comes late leaves something to do for the process that dies next.
         begin = rnd.randrange(HOURS - 6)
         system.log(f"late{number}", 100, begin, begin + 6, 40 * 3_600_000)
