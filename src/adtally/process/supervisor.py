@@ -265,7 +265,7 @@ class Supervisor:
             if failed or SYSTEM_CLOCK.monotonic_s() > deadline_s:
                 waiting = failed or [child for child in self.children.values() if not child.ready.is_set()]
                 why = "; ".join(f"{child.name}: {child.last_error or 'does not get ready'}" for child in waiting)
-                raise AdtallyError(f"the system does not start: {why}")
+                raise AdtallyError(f"the system does not start: {why or 'it does not answer that it is ready'}")
             await asyncio.sleep(0.05)
 
 
