@@ -18,7 +18,7 @@ from support.embedded import Embedded, wait_for
 
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"
 ADS = "ad_id,advertiser_id,landing_url\nad_1,acme,https://shop.example/\nad_2,acme,https://shop.example/\n"
-SETTLES_S = 900.0
+SETTLES_S = 1_800.0
 
 
 class Rows:
