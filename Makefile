@@ -122,9 +122,10 @@ cluster-down: setup-cluster
 keep-folder: setup
 	PYTHONPATH=tests $(RUN)/python -m upgrade.make
 
-# The long hunt: kills for ten minutes, freezes for five, thirty losses of power, damage fifty times over, and
-# thousands of new seeds of the simulation.
+# The long hunt: kills for ten minutes, freezes for five, thirty losses of power, damage fifty times over, thousands of
+# new seeds of the simulation, and an overload that is held to its speed, on a machine that has nothing else to do.
 chaos: compiler web
+	$(PYTEST) -s tests/system/test_overload.py --overload-seconds 30 $(CHAOS_FLAGS)
 	$(PYTEST) -s tests/system/test_kills.py --kill-seconds 600 $(CHAOS_FLAGS)
 	$(PYTEST) -s tests/faults --freeze-seconds 300 --power-losses 30 --damages 50 $(CHAOS_FLAGS)
 	$(PYTEST) tests/simulation tests/property/test_spool.py --simulations 3000 $(CHAOS_FLAGS)

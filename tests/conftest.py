@@ -29,7 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak-minutes", type=float, default=0.0, help="runs the soak test for so long, and no others")
     parser.addoption("--soak-rate", type=float, default=3_000.0, help="clicks per second of the soak test")
     parser.addoption("--freeze-seconds", type=float, default=22.0, help="how long processes are frozen under load")
-    parser.addoption("--overload-seconds", type=float, default=15.0, help="how long too many people come to an edge")
+    parser.addoption(
+        "--overload-seconds",
+        type=float,
+        default=15.0,
+        help="how long too many people come to an edge; 30: and how fast",
+    )
     parser.addoption("--behind-events", type=int, default=100_000, help="events of the hour that counting is behind")
     parser.addoption("--damages", type=int, default=1, help="how often bytes of a kind of file are damaged")
     parser.addoption("--history-rows", type=int, default=20_000, help="clicks of the imported history")

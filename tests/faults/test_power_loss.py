@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from faults.lab import Lab
+from faults.lab import ADS, Lab
 from faults.power import Disk
 from support.embedded import ADTALLY
+from support.log_oracle import compare_with_log
 
 RATE = 1_000.0
 
@@ -27,7 +28,7 @@ def test_power_is_lost_under_load_and_no_acknowledged_click_with_it(
     lab.system.start()
     losses: int = pytestconfig.getoption("--power-losses")
     for number in range(losses):
-        with lab.load(RATE, 5, rnd):
+        with lab.clicks(RATE, 5, rnd):
             time.sleep(rnd.uniform(1.5, 5.0))
             # Each second time nothing at all is left of what was not synced.
             lose_power(lab, disk, rnd, keeps=number % 2 == 1)
@@ -56,11 +57,12 @@ def test_clicks_that_a_disk_only_claimed_to_have_kept_are_missed_after_a_loss_of
     disk.watch()
     lab.shim.keep_journal()
     lab.system.start()
-    with lab.shim.fault("false_sync", "log"), lab.load(500, 2, rnd) as sending:
-        sending.wait()
+    with lab.shim.fault("false_sync", "log"):
+        with lab.load(500, 2, rnd):
+            pass
         lose_power(lab, disk, rnd, keeps=False)
     with pytest.raises(AssertionError, match="acknowledged events are not in the log"):
-        lab.compare()
+        compare_with_log(lab.system, lab.truths, ADS)
 
 
 def lose_power(lab: Lab, disk: Disk, rnd: random.Random, keeps: bool) -> None:

@@ -86,7 +86,7 @@ def test_a_sync_can_wait_and_the_clock_can_be_elsewhere(shim: Shim, folder: Path
     with shim.fault("slow_sync", times=1, delay_ms=300):
         said, took = map(float, python(shim, code, str(folder / "file")).stdout.split())
     assert took >= 0.3
-    assert abs(time.time() - 3600.5 - said) < 10
+    assert abs(time.time() - 3600.5 - said) < 60
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -4,7 +4,6 @@ Run as a program, for it needs a processor of its own: `python -m support.crowd`
 standard input; a CrowdReport comes out. What every answer promised goes to a file, an event a line.
 """
 
-import contextlib
 import itertools
 import resource
 import select
@@ -19,6 +18,7 @@ import msgspec
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 TESTS = Path(__file__).parents[1]
+OTHER_FILES = 100
 
 
 class CrowdSpec(msgspec.Struct, frozen=True):
@@ -87,8 +87,9 @@ class Person:
 
 
 class Crowd:
-    def __init__(self, spec: CrowdSpec) -> None:
+    def __init__(self, spec: CrowdSpec, files_max: int) -> None:
         self.spec = spec
+        self.files_max = files_max
         self.poll = select.epoll()
         self.people: dict[int, Person] = {}
         self.queue: deque[Person] = deque()
@@ -120,20 +121,27 @@ class Crowd:
         return CrowdReport(self.spec.seconds, *counts, *at)
 
     def _arrive(self, now_s: float, since_s: float) -> None:
-        room = self.spec.at_once_max - len(self.people)
+        room = min(self.spec.at_once_max, self.files_max) - len(self.people)
         wanted = int(since_s * self.spec.rate) - self.came if self.spec.rate else room
         self.came += wanted
         # Few at a time, so that answers are heard between them.
         for _ in range(min(wanted, room)):
             sock = socket.socket()
             sock.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
+            self.tried += 1
+            try:
                 sock.connect(("127.0.0.1", self.spec.port))
+            except BlockingIOError:
+                pass
+            except OSError:
+                # No port is free for one more connection.
+                sock.close()
+                self.refused += 1
+                continue
             person = Person(sock, sock.fileno(), now_s)
             self.people[person.number] = person
             self.queue.append(person)
             self.poll.register(person.number, select.EPOLLOUT)
-            self.tried += 1
 
     def _turn(self, person: Person, event: int) -> None:
         try:
@@ -172,9 +180,16 @@ class Crowd:
 
 def main() -> None:
     spec = msgspec.json.decode(sys.stdin.buffer.read(), type=CrowdSpec)
+    sys.stdout.buffer.write(msgspec.json.encode(Crowd(spec, files_max(spec.at_once_max)).run()))
+
+
+def files_max(wanted: int) -> int:
+    """Give how many connections the limit of open files leaves room for, raised as far as it may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, spec.at_once_max + 100)), hard))
-    sys.stdout.buffer.write(msgspec.json.encode(Crowd(spec).run()))
+    if soft != resource.RLIM_INFINITY and soft < wanted + OTHER_FILES:
+        soft = wanted + OTHER_FILES if hard == resource.RLIM_INFINITY else min(wanted + OTHER_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft - OTHER_FILES
 
 
 if __name__ == "__main__":

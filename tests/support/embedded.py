@@ -13,9 +13,17 @@ from typing import Any
 import httpx
 from deploy.local.server import free_port
 
-READY_S = 90.0
+READY_S = 120.0
 """Longer than the supervisor itself waits, which says why."""
+STOP_S = 90.0
+"""Longer than the supervisor itself gives its children to end, one kind after the other."""
+KILLED_S = 60.0
+"""A process that is killed in a sync ends when that returns."""
+ANSWER_S = 60.0
 ADTALLY = [sys.executable, "-m", "adtally"]
+PATIENT = {"ADTALLY_EDGE__APPEND_TIMEOUT_MS": "30000"}
+"""For tests that need each click recorded: one that waits longer for the log than a second leaves unrecorded, and a
+sync of a shared machine's disk may take that long."""
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -57,17 +65,17 @@ class Embedded:
         """End it as an operator would, and give its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(STOP_S)
 
     def wait_killed(self) -> None:
         """Take note of a supervisor that somebody killed."""
         assert self.process is not None
-        self.process.wait(10)
+        self.process.wait(KILLED_S)
 
     def kill_supervisor(self) -> None:
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(KILLED_S)
 
     def kill_all(self) -> None:
         """Kill every process of the system at once, as a machine that falls over does."""
@@ -83,7 +91,11 @@ class Embedded:
     def api(self, path: str, key: str | None = None, **params: str) -> Any:
         key = key or (self.folder / "admin.key").read_text().strip()
         answer = httpx.get(
-            self.api_url + path, params=params, headers={"Authorization": f"Bearer {key}"}, timeout=30, trust_env=False
+            self.api_url + path,
+            params=params,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=ANSWER_S,
+            trust_env=False,
         )
         answer.raise_for_status()
         return answer.json()

@@ -19,6 +19,7 @@ Appended = list[tuple[int, Event]]
 """Events with the time of their append."""
 
 FOREVER_MS = 1 << 60
+COMPLETE_S_MAX = 180.0
 PROBE = "probe"
 """The user of a test's own requests, which stand in no truth and are no clicks."""
 
@@ -103,7 +104,7 @@ def compare_numbers(system: Embedded, appended: Appended, ads: int, status: str 
             users.setdefault((ad_id, minute_s), set()).update(who)
     last_s = max(event.ts_ms for _, event in appended) / 1000
     if not at_most:
-        wait_for(lambda: as_of_s(system) > last_s, 60, "numbers are complete")
+        wait_for(lambda: as_of_s(system) > last_s, COMPLETE_S_MAX, "numbers are complete")
     end_s = max(minute_s for _, minute_s in clicks) + 60
     start_s = min(minute_s for _, minute_s in clicks)
     found, found_users = minutes(system, start_s, end_s, ads, status)

@@ -23,12 +23,14 @@ from adtally.eventlog.port import BEGINNING
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.folder import DataFolder
 from adtally.lake.directory import DirectoryLake
-from support.embedded import ADTALLY, Embedded, wait_for
+from support.embedded import ADTALLY, ANSWER_S, Embedded, wait_for
 from upgrade.questions import Kept, answers, differences, unpack
 
 TESTS = Path(__file__).parents[1]
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"
 CLICKS_BEFORE = 1_500
+CLICKED_S_MAX = 300.0
+"""Each of these clicks waits for a sync of its own."""
 
 pytestmark = pytest.mark.system
 
@@ -52,7 +54,7 @@ class Clicker:
         self._thread.join()
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._system.click_url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=self._system.click_url, trust_env=False, timeout=ANSWER_S) as client:
             while not self._ended.is_set():
                 self.sent += 1
                 params = {"ad_id": "ad_1", "user_id": f"c{self.sent % 50}", "impression_id": f"clicker-{self.sent}"}
@@ -105,9 +107,9 @@ def test_a_backup_under_clicks_restores_every_click_that_was_acknowledged_before
     begun = datetime.now(UTC).replace(second=0, microsecond=0)
     backups = tmp_path / "backups"
     with Clicker(original) as clicker:
-        wait_for(lambda: len(clicker.acknowledged) > CLICKS_BEFORE // 2, 60, "clicks are acknowledged")
+        wait_for(lambda: len(clicker.acknowledged) > CLICKS_BEFORE // 2, CLICKED_S_MAX, "clicks are acknowledged")
         backup_of(original, backups)
-        wait_for(lambda: len(clicker.acknowledged) > CLICKS_BEFORE, 60, "more clicks are acknowledged")
+        wait_for(lambda: len(clicker.acknowledged) > CLICKS_BEFORE, CLICKED_S_MAX, "more clicks are acknowledged")
         before = set(clicker.acknowledged)
         taken = backup_of(original, backups)
         sent = clicker.sent
@@ -116,7 +118,7 @@ def test_a_backup_under_clicks_restores_every_click_that_was_acknowledged_before
 
     restored = Embedded(tmp_path / "restored" / "data")
     command = [*ADTALLY, "restore", str(backups), "--data-dir", str(restored.folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     found = held(restored.folder)
     assert not before - found.keys(), "acknowledged before the backup, and not in it"
     assert max(found.values()) == 1
@@ -125,7 +127,7 @@ def test_a_backup_under_clicks_restores_every_click_that_was_acknowledged_before
     try:
         restored.command("reconcile")
         edges = {"start": begun.isoformat(), "end": (begun + timedelta(hours=2)).isoformat(), "ad_id": "ad_1"}
-        wait_for(lambda: quality(restored, edges)["received"] >= len(found), 60, "all of it is counted")
+        wait_for(lambda: quality(restored, edges)["received"] >= len(found), 180, "all of it is counted")
         report = quality(restored, edges)
         assert (report["received"], report["counted"], report["duplicate"]) == (len(found), len(found), 0)
         assert len(before) <= len(found) <= sent
@@ -148,7 +150,7 @@ def backup_of(system: Embedded, backups: Path) -> Any:
 def child(point: str, after: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "support.command_child", point, str(after), *arguments],
-        env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 

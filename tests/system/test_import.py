@@ -15,11 +15,11 @@ from adtally.eventlog.sqlite.writer import SqliteLogWriter
 from adtally.folder import DataFolder
 from adtally.registry.port import Ad
 from adtally.wiring import open_registry
-from support.embedded import Embedded, wait_for
+from support.embedded import ANSWER_S, PATIENT, Embedded, wait_for
 from support.import_log import read_log
 
 ROWS = 5_000
-DEADLINE_S = 30
+DEADLINE_S = 90
 
 pytestmark = pytest.mark.system
 
@@ -29,6 +29,7 @@ def click(system: Embedded, user_id: str) -> None:
         f"{system.click_url}/click",
         params={"ad_id": "ad_1", "user_id": user_id},
         headers={"User-Agent": "curl/8.5.0"},
+        timeout=ANSWER_S,
         trust_env=False,
     )
     assert answer.status_code == 302
@@ -43,7 +44,7 @@ def live_clicks(system: Embedded) -> int:
 
 
 def test_an_import_holds_nobody_up_and_shows_in_no_live_number(tmp_path: Path) -> None:
-    system = Embedded(tmp_path / "data")
+    system = Embedded(tmp_path / "data", environment=PATIENT)
     folder = DataFolder(system.folder)
     folder.prepare()
     registry = open_registry(folder, Config())

@@ -31,7 +31,7 @@ def test_the_demo_counts_where_no_client_of_a_cluster_is_installed(tmp_path: Pat
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

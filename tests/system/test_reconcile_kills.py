@@ -63,7 +63,7 @@ class System:
         arguments = [str(self.folder.root), str(END_MS), work, point, str(after)]
         done = subprocess.run(
             [sys.executable, "-m", "support.reconcile_child", *arguments],
-            env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode in (0, -9), done.stderr[-3_000:]
         return done.returncode == 0
@@ -117,8 +117,11 @@ def test_whatever_step_is_killed_each_event_is_counted_once(tmp_path: Path, seed
     system = System(tmp_path / "data", rnd)
     for edge in ("a", "b"):
         system.log(edge, 600, 0, HOURS, 5)
-    killed = []
-    for number, point in enumerate(rnd.sample(POINTS, KILLS)):
+    killed: list[str] = []
+    for number, point in enumerate(rnd.sample(POINTS, len(POINTS))):
+        # Some points are come by once where a kill at the second time is drawn.
+        if number >= KILLS and len(killed) >= KILLS // 2:
+            break
         # What comes late leaves something to do for the process that dies next.
         begin = rnd.randrange(HOURS - 6)
         system.log(f"late{number}", 100, begin, begin + 6, 40 * 3_600_000)

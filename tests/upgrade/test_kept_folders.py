@@ -29,7 +29,7 @@ def assert_the_same(system: Embedded, kept: Kept, said: dict[str, Any], but: tup
     quality = next(name for name in said if name.startswith("/v1/quality") and "ad_id" not in name)
     params = msgspec.json.decode(quality.partition(" ")[2])
     received = said[quality]["received"]
-    wait_for(lambda: system.api("/v1/quality", **params)["received"] == received, 60, f"{received} events are counted")
+    wait_for(lambda: system.api("/v1/quality", **params)["received"] == received, 180, f"{received} events are counted")
     found = answers(system, kept)
     wrong = [line for name in said for line in differences(said[name], found.get(name), name)]
     wrong = [line for line in wrong if not any(text in line for text in but)]
@@ -65,7 +65,7 @@ def test_a_folder_with_older_stores_is_migrated_and_then_answers_the_same(
     age(folder.ledger, LEDGER, 1)
     age_letters(folder.dead_letters)
     command = [sys.executable, "-m", "support.older_stores", "make", str(folder.olap), "3"]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, check=True, timeout=120)
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, check=True, timeout=300)
 
     # What the first tables could not hold is gone; and an empty store has nothing to compare a revision with.
     gone = (".expires_ms:", ".replayed_ms:", ".note:")

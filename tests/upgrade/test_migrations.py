@@ -38,7 +38,7 @@ def child(module: str, *arguments: str) -> str:
     """Run a process; give what it printed, "killed" if it killed itself."""
     done = subprocess.run(
         [sys.executable, "-m", f"support.{module}", *arguments],
-        env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode in (0, -9), done.stderr[-3_000:]
     return "killed" if done.returncode else done.stdout

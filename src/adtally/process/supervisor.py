@@ -32,7 +32,8 @@ from adtally.telemetry import log
 SILENT_S_MAX: Final = 5.0
 WATCH_S: Final = 0.5
 STOP_S_MAX: Final = 10.0
-PREDECESSOR_S_MAX: Final = 5.0
+PREDECESSOR_S_MAX: Final = 15.0
+"""A child whose supervisor was killed ends within EXIT_S_MAX (child.py), but not while a sync holds it."""
 READY_S_MAX: Final = 180.0
 """A start that gives up serves nobody, and a machine that is busy with other things may take long."""
 RESTART_DELAYS_S: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -265,7 +266,7 @@ class Supervisor:
             if failed or SYSTEM_CLOCK.monotonic_s() > deadline_s:
                 waiting = failed or [child for child in self.children.values() if not child.ready.is_set()]
                 why = "; ".join(f"{child.name}: {child.last_error or 'does not get ready'}" for child in waiting)
-                raise AdtallyError(f"the system does not start: {why}")
+                raise AdtallyError(f"the system does not start: {why or 'it does not answer that it is ready'}")
             await asyncio.sleep(0.05)
 
 
