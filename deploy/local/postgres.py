@@ -128,7 +128,6 @@ class Postgres(Server):
                 os.kill(child, number)
         super()._signal(number)
 
-
     def _wait_frozen(self) -> None:
         """Return when the server itself does nothing any more: it may be starting a child when it is told to stop."""
         deadline_s = time.monotonic() + STOP_S_MAX

@@ -21,8 +21,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, minute_of
 from adtally.errors import AdtallyError
 from adtally.event import Event, decode_event_lines
-from adtally.eventlog.kafka.reader import KafkaLogReader
-from adtally.eventlog.port import BEGINNING, SHARED_PREFIX, Partition
+from adtally.eventlog.port import SHARED_PREFIX, Partition
 from adtally.folder import DataFolder
 from adtally.registry.port import Ad
 from adtally.registry.replica import SqliteAdReplica
@@ -32,6 +31,7 @@ from adtally.traffic.plan import Plan, PlanSettings
 from adtally.traffic.truth import TruthFile, TruthLine, TruthWriter
 from adtally.traffic.verify import Difference, Verification, expect
 from support.embedded import wait_for
+from support.kafka_logs import whole_log
 
 ADS = 30
 POLL_S = 0.25
@@ -200,14 +200,9 @@ class Whole:
         return itertools.chain.from_iterable(TruthFile(truth) for truth in self.truths)
 
     def _events(self) -> Iterator[Event]:
-        log = self.cluster.settings()["log"]
-        reader = KafkaLogReader(self.cluster.kafka.addresses, str(log["topic"]), "oracle", _holds_clicks)
-        for partition in reader.partitions():
-            start = BEGINNING
-            while records := reader.read(partition, start, 1 << 22):
-                start = records[-1].next
-                yield from itertools.chain.from_iterable(decode_event_lines(each.payload) for each in records)
-        reader.close()
+        topic = str(self.cluster.settings()["log"]["topic"])
+        for each in whole_log(self.cluster.kafka.addresses, topic, _holds_clicks):
+            yield from decode_event_lines(each.payload)
 
 
 def without_overtaken(found: Iterable[Difference]) -> tuple[list[Difference], int]:
