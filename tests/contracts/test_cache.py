@@ -14,7 +14,6 @@ from adtally.serve.cache.port import Cache
 from adtally.serve.cache.valkey import ValkeyCache
 from support.serving import SetClock
 
-
 NEVER_ENDS = -1
 """What PTTL says of a key without a time."""
 PATIENCE_S = 30.0

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from adtally.errors import StoreUnavailableError
+from adtally.errors import CacheError, LakeError, StoreUnavailableError
 
 PATIENCE_S = 120.0
 """It costs nothing where the answer comes at once."""
@@ -15,7 +15,7 @@ Given = TypeVar("Given")
 
 def until_it_answers(
     call: Callable[[], Given],
-    tried_again: tuple[type[Exception], ...] = (StoreUnavailableError,),
+    tried_again: tuple[type[Exception], ...] = (StoreUnavailableError, LakeError, CacheError),
     final: tuple[type[Exception], ...] = (),
 ) -> Given:
     """Call until no error comes that says "try again later", and give the answer; `final` errors are raised at once."""
