@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from deploy.local.clickhouse import ClickHouse, cluster
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from support.servers import Servers
 
-# The machines are shared: how long an example takes says nothing.
-settings.register_profile("shared", deadline=None)
+# The machines are shared: how long an example takes, or how long it takes to think of one, says nothing.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
 
