@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from support.servers import Servers
 
-# The machines are shared: how long an example takes, or how long it takes to think of one, says nothing.
+# The machines are shared: how long an example takes, or is made, says nothing.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 

@@ -2,15 +2,15 @@
 
 import random
 import threading
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from adtally.olap.port import CellDifference, Differences, Grain, Source, Span
+from support.embedded import wait_for
 from support.olap_stores import HOUR_MS, MINUTE_S, NOON_S, Live, Store, Stored, cell, groups, live, publish, recounted
-from support.patience import PATIENCE_S
 
 NOON_MS = NOON_S * 1000
 DAY_MS = 24 * HOUR_MS
@@ -253,16 +253,20 @@ def test_readers_see_the_old_hour_or_the_new_one_and_never_both_or_neither(store
         except BaseException as error:
             problems.append(error)
 
+    def was_read(clicks: int) -> Callable[[], bool]:
+        return lambda: clicks in seen or bool(problems)
+
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    deadline_s, n = time.monotonic() + PATIENCE_S, 0
-    # Readers that get no processor for a while see neither.
-    while n < 20 or (seen != {1, 100} and not problems and time.monotonic() < deadline_s):
-        n += 1
-        store.stage(versions[n % 2])
-        store.publish_hours([NOON_MS])
-    ended.set()
+    try:
+        for n in range(1, 21):
+            store.stage(versions[n % 2])
+            store.publish_hours([NOON_MS])
+            # Until each was read once, so that readers were there whatever the machine does.
+            wait_for(was_read((1, 100)[n % 2]), 60, "the readers read what is published")
+    finally:
+        ended.set()
     for reader in readers:
         reader.join()
     assert problems == []
