@@ -24,7 +24,11 @@ USER: Final = "adtally"
 NOBODY: Final = 65_534
 """The server refuses to run as root."""
 
-CONNECT_S_MAX: Final = 5
+ENDED: Final = ("", "X", "Z")
+FROZEN: Final = ("T", "t", *ENDED)
+"""States of a process that starts no others (proc_pid_stat(5))."""
+
+CONNECT_S_MAX: Final = 20
 
 
 class Postgres(Server):
@@ -77,6 +81,8 @@ class Postgres(Server):
             "shared_buffers": "64MB",
             "max_connections": 100,
             "jit": "off",
+            # What a killed server has written the system still has: only a machine's end could lose it.
+            "fsync": "off",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         return [*_unprivileged(), _binary("postgres"), "-D", str(data), *options]
@@ -95,7 +101,7 @@ class Postgres(Server):
 
     def kill(self) -> None:
         """End it at once. Returns when its children are gone too: until then, none starts on its shared memory."""
-        self._signal(signal.SIGSTOP)
+        self.freeze()
         children = [] if self.pid is None else _children(self.pid)
         super().kill()
         deadline_s = time.monotonic() + STOP_S_MAX
@@ -114,12 +120,19 @@ class Postgres(Server):
         if number in (signal.SIGKILL, signal.SIGSTOP):
             # Frozen, it starts none that would be overlooked.
             super()._signal(signal.SIGSTOP)
+            self._wait_frozen()
         if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT) and self.pid is not None:
             children = _children(self.pid)
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
         super()._signal(number)
+
+    def _wait_frozen(self) -> None:
+        """Return when the server itself does nothing any more: it may be starting a child when it is told to stop."""
+        deadline_s = time.monotonic() + STOP_S_MAX
+        while (pid := self.pid) is not None and _state(pid) not in FROZEN and time.monotonic() < deadline_s:
+            time.sleep(0.001)
 
 
 def _binary(name: str) -> str:
@@ -143,10 +156,15 @@ def _unprivileged() -> list[str]:
 
 def _runs(pid: int) -> bool:
     """Tell whether a process is there and has not ended."""
+    return _state(pid) not in ENDED
+
+
+def _state(pid: int) -> str:
+    """Give a process's state (proc_pid_stat(5)), "" if it is not there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return ""
 
 
 def _children(pid: int) -> list[int]:

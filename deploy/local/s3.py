@@ -66,10 +66,13 @@ class S3(Server):
         ]  # fmt: skip
 
     def ready(self) -> bool:
-        """Make the bucket, a folder of the filer's, and tell whether S3 answers."""
+        """Make the bucket, a folder of the filer's, and tell whether S3 answers and has a place for files."""
         made = _status(urllib.request.Request(f"{self._url('filer')}/buckets/{BUCKET}/", method="POST"))
+        with urllib.request.urlopen(f"{self._url('master')}/dir/status", timeout=5) as answer:
+            volumes = json.load(answer)["Topology"].get("DataCenters")
         # Without a key S3 refuses; after a restart the folder is there already.
-        return made in {201, 409} and _status(urllib.request.Request(f"{self.endpoint}/{BUCKET}/")) == 403
+        asked = urllib.request.Request(f"{self.endpoint}/{BUCKET}/")
+        return made in {201, 409} and bool(volumes) and _status(asked) == 403
 
     def stop(self) -> None:
         """End it at once: asked politely it takes 16 s, and what it has answered it keeps either way."""
@@ -81,7 +84,7 @@ class S3(Server):
 
 def _status(request: urllib.request.Request) -> int:
     try:
-        with urllib.request.urlopen(request, timeout=2) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

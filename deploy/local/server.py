@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-START_S_MAX: Final = 120.0
-STOP_S_MAX: Final = 20.0
+START_S_MAX: Final = 300.0
+STOP_S_MAX: Final = 60.0
+"""Quiet machines take some seconds for either; one that has other work, many times as long."""
 POLL_S: Final = 0.1
 _PORTS: Final = range(16_000, 30_000)
 """Below those that Linux gives to outgoing connections (ip_local_port_range of ip(7))."""

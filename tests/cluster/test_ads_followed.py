@@ -19,7 +19,7 @@ from support.embedded import wait_for
 
 pytestmark = pytest.mark.servers
 
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 120.0
 
 
 def host(folder: Path, url: str) -> tuple[DataFolder, Config]:

@@ -23,6 +23,7 @@ from support.databases import postgres_url
 from support.embedded import wait_for
 from support.lake_events import NOON_MS, click, lake_ids, rows
 from support.olap_stores import MEMORY_BYTES_MAX, Live, clickhouse_stored, live, total
+from support.patience import PATIENCE_S, until_it_answers
 from support.s3 import access, fresh_url
 from support.servers import Servers
 from support.tcp_proxy import MODES, TcpProxy
@@ -30,20 +31,7 @@ from support.tcp_proxy import MODES, TcpProxy
 pytestmark = pytest.mark.servers
 
 TIMEOUT_S = 1.0
-PATIENCE_S = 30.0
 ROUNDS = 3
-
-
-def until_it_answers(call: Callable[[], object]) -> None:
-    """Call until it goes well; each attempt ends by itself."""
-    deadline = monotonic() + PATIENCE_S
-    while True:
-        try:
-            call()
-        except (StoreUnavailableError, LakeError, CacheError):
-            assert monotonic() < deadline, "nothing answers although the network is well"
-        else:
-            return
 
 
 def attempt(call: Callable[[], object]) -> bool:
@@ -88,12 +76,12 @@ def test_ads_that_reach_postgresql_none_one_or_many_times_are_there_once(
     request: pytest.FixtureRequest, seed: int
 ) -> None:
     rnd = random.Random(seed)
-    url = postgres_url(request)
+    # What a silent network costs is the product's own patience.
+    url = postgres_url(request, patient=False)
     port = urlsplit(url).port
     assert port is not None
     with TcpProxy(port, rnd) as proxy:
-        SqlRegistry.open(url).close()
-        registry = SqlRegistry.open(url.replace(f":{port}/", f":{proxy.port}/"))
+        registry = until_it_answers(lambda: SqlRegistry.open(url.replace(f":{port}/", f":{proxy.port}/")))
         ads: list[Ad] = []
         failures = 0
         for mode in rnd.sample(MODES, len(MODES)):
@@ -102,7 +90,7 @@ def test_ads_that_reach_postgresql_none_one_or_many_times_are_there_once(
             failures += not attempt(lambda: registry.upsert_ads(ads))
             proxy.set_mode("pass")
             until_it_answers(lambda: registry.upsert_ads(ads))
-            assert registry.count_ads() == len(ads)
+            assert until_it_answers(registry.count_ads) == len(ads)
         registry.close()
         print(f"{failures} failures, {dict(proxy.pieces)}")
         assert failures

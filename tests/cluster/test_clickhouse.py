@@ -1,8 +1,7 @@
 """What is a ClickHouse server's own: errors, restarts, and what a publisher that was killed leaves behind."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from adtally import faultpoint
 from adtally.errors import DataFolderError, StoreQueryError, StoreUnavailableError
 from adtally.olap.clickhouse import ClickHouseStore
 from adtally.olap.migrations import SCHEMA_VERSION
+from support.embedded import wait_for
 from support.olap_stores import (
     HOUR_MS,
     MEMORY_BYTES_MAX,
@@ -27,6 +27,7 @@ from support.olap_stores import (
     recounted,
     total,
 )
+from support.patience import PATIENCE_S, until_it_answers
 from support.servers import Servers
 
 pytestmark = pytest.mark.servers
@@ -48,13 +49,19 @@ def store(server: ClickHouse) -> Iterator[Any]:
     opened.close()
 
 
-def login(server: ClickHouse, *, password: str | None = None, timeout_s: float = 30.0) -> ClickHouseStore:
+def login(
+    server: ClickHouse,
+    *,
+    password: str | None = None,
+    timeout_s: float = 30.0,
+    memory_bytes_max: int = MEMORY_BYTES_MAX,
+) -> ClickHouseStore:
     return ClickHouseStore(
         [server.url],
         server.user,
         server.password if password is None else password,
         database="nowhere",
-        memory_bytes_max=MEMORY_BYTES_MAX,
+        memory_bytes_max=memory_bytes_max,
         timeout_s=timeout_s,
     )
 
@@ -70,12 +77,15 @@ def test_any_text_comes_back_as_it_was(store: ClickHouseStore) -> None:
     comes_back()
 
 
-def test_a_refused_statement_is_told_from_one_that_may_work_later(store: ClickHouseStore) -> None:
+def test_a_refused_statement_is_told_from_one_that_may_work_later(server: ClickHouse, store: ClickHouseStore) -> None:
     for refused in ("SELEC 1", "SELECT nothing", "SELECT 1 FROM nowhere.t", "SELECT nofunction(1)", "SELECT 1 + 'a'"):
         with pytest.raises(StoreQueryError):
             store._run(refused)
+    # With so little memory it comes to its limit within a second.
+    small = login(server, memory_bytes_max=1 << 26)
     with pytest.raises(StoreUnavailableError, match="Memory limit"):
-        store._run("SELECT uniqExact(number) FROM numbers(200000000)")
+        small._run("SELECT uniqExact(number) FROM numbers(200000000)")
+    small.close()
 
 
 def test_an_answer_that_fails_in_its_middle_is_an_error_and_no_part_of_an_answer(store: ClickHouseStore) -> None:
@@ -93,14 +103,14 @@ def test_a_wrong_password_is_told_by_the_setting_and_not_shown(server: ClickHous
 
 def test_a_server_that_does_not_answer_in_time_is_unavailable(server: ClickHouse) -> None:
     hasty = login(server, timeout_s=0.5)
-    hasty.ping()
+    until_it_answers(hasty.ping)
     server.freeze()
     try:
         with pytest.raises(StoreUnavailableError, match=r"within 0\.5 s"):
             hasty.ping()
     finally:
         server.thaw()
-    hasty.ping()
+    until_it_answers(hasty.ping)
     hasty.close()
 
 
@@ -147,19 +157,13 @@ def test_a_statement_that_a_killed_publisher_left_is_ended_before_its_table_is_f
 
     left = threading.Thread(target=leave)
     left.start()
-    wait_until(lambda: shard.run(begun) == [[1]])
+    wait_for(lambda: shard.run(begun) == [[1]], PATIENCE_S, "the statement runs")
     store.stage(recounted(tmp_path, Live(5, ["a"])))
     left.join()
     # Nobody waited until it had ended by itself.
     assert len(problems) == 1
     assert "cancel" in str(problems[0])
     assert store.publish_hours([NOON_MS])[0].events == 5
-
-
-def wait_until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "it did not become true in time"
 
 
 class Died(BaseException):

@@ -6,12 +6,14 @@ import random
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from deploy.local.flink import Flink
 from deploy.local.kafka import Kafka1
 from deploy.local.s3 import S3
 
+from adtally.errors import FlinkError, LogError
 from adtally.stream.flink.gateway import JobManager
 from adtally.stream.flink.job import JobSettings
 from adtally.stream.flink.topics import JobTopics, LiveTopic, make_live_topic
@@ -21,6 +23,7 @@ from adtally.stream.job_as_of import AsOf
 from adtally.stream.loader import Loader
 from support.counts import MemoryLive
 from support.flink_clicks import Clicks, clicks
+from support.patience import until_it_answers
 from support.s3 import fresh_url
 from support.servers import Servers
 
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.servers
 WINDOW_MS = 60_000
 LATENESS_MS = 120_000
 NUMBERS = itertools.count()
+WAIT_S_MAX = 300.0
 
 
 class Store:
@@ -72,22 +76,27 @@ class Running:
         self.rest = f"http://127.0.0.1:{flink.rest_port}"
         self.manager = JobManager(self.rest)
 
-    def until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        deadline_s = time.monotonic() + seconds
-        while not condition():
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + WAIT_S_MAX
+        while True:
+            # Brokers and Flink may not answer at any time; whoever runs these tries again.
+            with suppress(LogError, FlinkError):
+                if condition():
+                    return
+                self.watch.step(now_ms())
+                if self.loader.step(now_ms()):
+                    continue
             assert time.monotonic() < deadline_s, "did not come in time"
-            self.watch.step(now_ms())
-            if self.loader.step(now_ms()) == 0:
-                time.sleep(0.02)
+            time.sleep(0.02)
 
     def until_as_of(self, ms: int) -> None:
         """Return when everything that was appended so far is in the store, as the loader says."""
         self.until(lambda: self.loader.report(0).as_of_ms >= ms)
 
-    def checkpoints(self) -> str:
-        (job, *_) = self.manager.jobs(self.settings.topic)
-        completed = self.manager.completed(job.jid)
-        return "" if completed is None else completed.external_path
+    def noted(self) -> bool:
+        """Tell whether the watch has noted a checkpoint, from which a job that was forgotten can go on."""
+        note = self.topics.recall()
+        return note is not None and note.checkpoint != ""
 
     def jobs(self) -> list[str]:
         return [job.jid for job in self.manager.jobs(self.settings.topic)]
@@ -105,7 +114,9 @@ class Running:
         return JobWatch(self.flink.url, self.settings, self.topics, lambda: time.sleep(0.05), replay=replay)
 
     def close(self) -> None:
-        self.watch.cancel()
+        # A job that ends meanwhile is cancelled already.
+        with suppress(FlinkError):
+            self.watch.cancel()
         self.messages.close()
         self.topics.close()
 
@@ -151,7 +162,7 @@ def test_a_task_manager_that_is_killed_changes_no_number(running: Running, seed:
     rng = random.Random(seed)
     running.until(lambda: running.watch.running)
     running.clicks.produce(clicks(rng, now_ms(), 1_000, "edge-a"))
-    running.until(lambda: running.checkpoints() != "")
+    running.until(running.noted)
     running.clicks.produce(clicks(rng, now_ms(), 1_000, "edge-b"))
     (task_manager,) = running.flink.task_managers
     task_manager.kill()
@@ -166,6 +177,7 @@ def test_a_job_that_was_forgotten_goes_on_from_its_last_checkpoint(running: Runn
     running.until(lambda: running.watch.running)
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
     running.until_as_of(now_ms())
+    running.until(running.noted)
     first = running.jobs()
     # The job manager knows its jobs only while it lives.
     running.flink.job_manager.kill()
@@ -185,7 +197,7 @@ def test_a_job_that_reads_again_from_a_time_repeats_the_same_totals(running: Run
     produced_ms = now_ms()
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-a"))
     running.until_as_of(now_ms())
-    running.watch.cancel()
+    until_it_answers(running.watch.cancel, (FlinkError,))
     running.replaying()
     running.clicks.produce(clicks(rng, now_ms(), 1_500, "edge-b"))
     running.until_as_of(now_ms())

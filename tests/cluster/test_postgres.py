@@ -1,10 +1,9 @@
 """PostgreSQL under the registry and the ledger: killed, frozen, used by many at once."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from time import monotonic, sleep
-from typing import TypeVar
+from time import monotonic
 
 import pytest
 from deploy.local.postgres import Postgres
@@ -18,12 +17,13 @@ from adtally.registry.sql import SqlRegistry
 from adtally.sqldb import SqlDatabase
 from support.databases import postgres_url
 from support.ledger_lines import HOUR_MS, line
+from support.patience import until_it_answers
 from support.servers import Servers
 
 pytestmark = pytest.mark.servers
 
-RECOVERY_S_MAX = 30.0
-Given = TypeVar("Given")
+BUSY_S = 60.0
+"""So much longer everything may take on a busy machine; who waits for a frozen server waits for ever."""
 
 
 @pytest.fixture
@@ -49,16 +49,6 @@ def ad(ad_id: str, advertiser_id: str = "acme") -> Ad:
     return Ad(ad_id, advertiser_id, "https://acme.example/")
 
 
-def until_it_answers(call: Callable[[], Given]) -> Given:
-    deadline = monotonic() + RECOVERY_S_MAX
-    while True:
-        try:
-            return call()
-        except StoreUnavailableError:
-            assert monotonic() < deadline
-            sleep(0.05)
-
-
 def test_a_killed_server_is_unavailable_and_then_there_again(server: Postgres, registry: SqlRegistry) -> None:
     registry.upsert_ads([ad("before")])
     server.kill()
@@ -82,18 +72,23 @@ def test_a_connection_that_a_restart_cut_is_not_noticed_by_who_asks_later(
     assert registry.ad("a") == ad("a")
 
 
-def test_a_frozen_server_is_unavailable_within_seconds(server: Postgres, registry: SqlRegistry, url: str) -> None:
-    registry.upsert_ads([ad("a")])
+def test_a_frozen_server_is_unavailable_within_seconds(server: Postgres, request: pytest.FixtureRequest) -> None:
+    url = postgres_url(request, patient=False)
+    registry = until_it_answers(lambda: SqlRegistry.open(url))
+    until_it_answers(lambda: registry.upsert_ads([ad("a")]))
     server.freeze()
     begun = monotonic()
     with pytest.raises(StoreUnavailableError):
         registry.ad("a")
     with pytest.raises(StoreUnavailableError):
         SqlRegistry.open(url)
-    assert monotonic() - begun < 2 * (PING_S_MAX + CONNECT_S_MAX) + 2
+    took_s = monotonic() - begun
+    print(f"two who asked were told after {took_s:.1f} s together")
+    assert took_s < 2 * (PING_S_MAX + CONNECT_S_MAX) + BUSY_S
     server.thaw()
     assert until_it_answers(lambda: registry.ad("a")) == ad("a")
-    registry.upsert_ads([ad("b")])
+    until_it_answers(lambda: registry.upsert_ads([ad("b")]))
+    registry.close()
 
 
 def test_a_server_that_freezes_in_the_middle_of_a_transaction_is_unavailable(
@@ -117,11 +112,15 @@ def test_a_server_that_freezes_in_the_middle_of_a_transaction_is_unavailable(
 
 def test_a_writer_that_waits_too_long_for_another_is_told(url: str) -> None:
     slow = SqlDatabase.open(url, "ledger", schema.MIGRATIONS)
-    hasty = SqlDatabase.open(url, "ledger", schema.MIGRATIONS, busy_timeout_s=1)
-    with slow.transaction(write=True), pytest.raises(StoreUnavailableError), hasty.transaction(write=True):
-        pass
-    with hasty.transaction(write=True) as connection:
-        connection.exec_driver_sql("SELECT 1")
+    hasty = until_it_answers(lambda: SqlDatabase.open(url, "ledger", schema.MIGRATIONS, busy_timeout_s=1))
+
+    def write() -> None:
+        with hasty.transaction(write=True) as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    with slow.transaction(write=True), pytest.raises(StoreUnavailableError):
+        write()
+    until_it_answers(write)
     hasty.close()
     slow.close()
 

@@ -31,7 +31,9 @@ pytestmark = pytest.mark.servers
 
 RULES = Rules(300_000, 120_000, VERDICTS, 1)
 MEMORY_BYTES_MAX = 512 * 1024**2
-DEADLINE_S = 60
+DEADLINE_S = 240
+FLIPS, FLIPS_MAX = 16, 160
+"""Bits that are flipped; chance may hit many that change nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,9 @@ def job(files: list[str], folder: Path, hours: int = 1) -> RecountJob:
     return RecountJob(START_MS, end_ms, tuple(files), RULES, str(folder), MEMORY_BYTES_MAX)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(lake=lakes())
 def test_spark_counts_as_plain_python_does(finely: SparkRecounter, lake: Lake) -> None:
     check(finely, lake)
@@ -64,7 +68,9 @@ def test_a_flipped_bit_never_changes_a_number(finely: SparkRecounter, tmp_path: 
     cells = read_cells(expected.files)
     footer = int.from_bytes(right[-8:-4], "little") + 8
     found = {"named": 0, "misnamed": 0, "refused": 0, "the same": 0}
-    for number in range(16):
+    for number in range(FLIPS_MAX):
+        if number >= FLIPS and found["named"] > 4:
+            break
         place = len(right) - 1 - rnd.randrange(footer) if number % 2 else rnd.randrange(len(right) - footer)
         changed = bytearray(right)
         changed[place] ^= 1 << rnd.randrange(8)

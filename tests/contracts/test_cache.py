@@ -8,10 +8,15 @@ import pytest
 import redis
 from deploy.local.valkey import Valkey
 
+from adtally.serve.cache import valkey
 from adtally.serve.cache.memory import MemoryCache
 from adtally.serve.cache.port import Cache
 from adtally.serve.cache.valkey import ValkeyCache
 from support.serving import SetClock
+
+NEVER_ENDS = -1
+"""What PTTL says of a key without a time."""
+PATIENCE_S = 30.0
 
 
 class Kept(Protocol):
@@ -44,7 +49,8 @@ class InValkey:
         """Shorten what is left of each key's time: the server has a clock of its own."""
         for key in self._client.scan_iter():
             left_ms = self._client.pttl(key)
-            assert left_ms > 0, "a value was put that never ends"
+            assert left_ms != NEVER_ENDS, "a value was put that never ends"
+            # A key that is gone meanwhile stays so.
             self._client.pexpire(key, max(0, left_ms - round(seconds * 1000)))
 
     def close(self) -> None:
@@ -57,44 +63,48 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
     if request.param == "memory":
         yield InMemory()
         return
+    # What the cache keeps is asked here, not for how long it is waited for.
+    monkeypatch = request.getfixturevalue("monkeypatch")
+    monkeypatch.setattr(valkey, "ANSWER_S_MAX", PATIENCE_S)
+    monkeypatch.setattr(valkey, "CONNECT_S_MAX", PATIENCE_S)
     shared = InValkey(request.getfixturevalue("servers").running(Valkey))
     yield shared
     shared.close()
 
 
 def test_what_was_put_is_given_and_nothing_else(kept: Kept) -> None:
-    kept.cache.put(b"\x00key", b"\xff\x00value", 10)
+    kept.cache.put(b"\x00key", b"\xff\x00value", 1_000)
     assert kept.cache.get(b"\x00key") == b"\xff\x00value"
     assert kept.cache.get(b"\x00ke") is None
 
 
 def test_an_empty_value_is_a_value(kept: Kept) -> None:
-    kept.cache.put(b"key", b"", 10)
+    kept.cache.put(b"key", b"", 1_000)
     assert kept.cache.get(b"key") == b""
 
 
 def test_the_last_value_counts_and_so_does_its_time(kept: Kept) -> None:
-    kept.cache.put(b"key", b"first", 10)
-    kept.cache.put(b"key", b"second", 30)
-    kept.pass_time(20)
+    kept.cache.put(b"key", b"first", 1_000)
+    kept.cache.put(b"key", b"second", 3_000)
+    kept.pass_time(2_000)
     assert kept.cache.get(b"key") == b"second"
-    kept.cache.put(b"key", b"third", 1)
-    kept.pass_time(1.5)
+    kept.cache.put(b"key", b"third", 100)
+    kept.pass_time(101)
     assert kept.cache.get(b"key") is None
 
 
 def test_a_value_is_there_until_its_time_is_over(kept: Kept) -> None:
-    kept.cache.put(b"key", b"value", 5)
-    kept.pass_time(4)
+    kept.cache.put(b"key", b"value", 500)
+    kept.pass_time(400)
     assert kept.cache.get(b"key") == b"value"
-    kept.pass_time(1.5)
+    kept.pass_time(101)
     assert kept.cache.get(b"key") is None
 
 
 def test_threads_never_see_the_value_of_another_key(kept: Kept) -> None:
     def put_and_get(number: int) -> bool:
         key = str(number % 7).encode()
-        kept.cache.put(key, key * 100, 10)
+        kept.cache.put(key, key * 100, 1_000)
         return kept.cache.get(key) in (key * 100, None)
 
     with ThreadPoolExecutor(8) as threads:

@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Final
 from deploy.local.kafka import Kafka1
 
 from adtally.event import Opening
-from adtally.eventlog.kafka.reader import KafkaLogReader
 from adtally.eventlog.kafka.topics import TopicSettings
 from adtally.eventlog.kafka.writer import KafkaLogWriter
 from adtally.eventlog.port import LogReader, LogWriter, Partition
 from adtally.eventlog.spool.writer import SpooledWriter
 from adtally.eventlog.sqlite.reader import SqliteLogReader
 from adtally.eventlog.sqlite.writer import SqliteLogWriter
+from support.kafka_logs import PatientReader, made_log, try_again
 from support.memory_log import MemoryLog, MemoryLogWriter
 
 OPENED_MS: Final = 500
@@ -63,16 +63,18 @@ class KafkaLog(LogUnderTest):
     def __init__(self, folder: Path, fixture: Callable[[str], Any]) -> None:
         self.brokers = fixture("servers").running(Kafka1).addresses
         self.topic = f"test-{secrets.token_hex(4)}"
-        self._readers: list[KafkaLogReader] = []
+        self._readers: list[PatientReader] = []
 
     def writer(self, edge_id: str = "e1", worker: int = 0, segment_bytes: int = 1 << 20) -> LogWriter:
-        writer = KafkaLogWriter(self.brokers, self.topic, TopicSettings(1, 1, 7), timeout_ms=10_000)
-        writer.make_topics()
+        settings = TopicSettings(1, 1, 7)
+        made_log(self.brokers, self.topic, settings)
+        writer = KafkaLogWriter(self.brokers, self.topic, settings, timeout_ms=10_000)
+        try_again(writer.make_topics)
         writer.append_control(Opening(edge_id, OPENED_MS), OPENED_MS)
         return writer
 
     def reader(self, name: str = "reader") -> LogReader:
-        self._readers.append(KafkaLogReader(self.brokers, self.topic, name))
+        self._readers.append(PatientReader(self.brokers, self.topic, name))
         return self._readers[-1]
 
     def close(self) -> None:

@@ -15,10 +15,11 @@ from deploy.local.kafka import Kafka
 from deploy.local.role import Role, toml
 
 from adtally.event import Closing, Control, Event, Heartbeat, Lost, decode_control, decode_event_lines
-from adtally.eventlog.kafka.reader import KafkaLogReader
-from adtally.eventlog.port import BEGINNING, CONTROLS, Partition, is_shared
+from adtally.eventlog.port import CONTROLS, Partition, is_shared
 from adtally.traffic.truth import TruthFile, TruthLine
-from support.embedded import ADTALLY
+from support.embedded import ADTALLY, wait_for
+from support.kafka_logs import whole_log
+from support.patience import PATIENCE_S
 from support.whole import Traffic
 
 ADS = 30
@@ -66,12 +67,13 @@ class EdgeBeforeKafka:
             "ad_id,advertiser_id,landing_url\n" + "".join(f"{ad},a,https://a.example\n" for ad in self.ad_ids)
         )
         command = [*ADTALLY, "ads", "import", str(ads), "--data-dir", str(self.role.data_folder)]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Let the edge run, and take samples of what it says; at the end it is told to stop, as an operator does."""
         self.role.start()
+        self.samples.append(self.metrics())
         ended = threading.Event()
         sampler = threading.Thread(target=self._sample, args=(ended,))
         sampler.start()
@@ -98,17 +100,19 @@ class EdgeBeforeKafka:
         return self.samples[-1]
 
     def readiness(self) -> tuple[int, str]:
-        """Give what `/-/readyz` says."""
+        """Give what `/-/readyz` says; 0 where there is no answer."""
         try:
-            with urllib.request.urlopen(f"http://{self.role.address}/-/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.role.address}/-/readyz", timeout=30) as answer:
                 return int(answer.status), answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
 
     def metrics(self) -> Sample:
         """Ask for its metrics."""
-        with urllib.request.urlopen(f"http://{self.role.address}/-/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.role.address}/-/metrics", timeout=30) as answer:
             lines = [line.rpartition(" ") for line in answer.read().decode().splitlines() if not line.startswith("#")]
         found = {name: float(value) for name, _, value in lines}
         unrecorded = sum(value for name, value in found.items() if name.startswith("adtally_edge_unrecorded_total"))
@@ -122,19 +126,22 @@ class EdgeBeforeKafka:
 
     def log(self) -> tuple[list[Appended], list[tuple[Control, int]]]:
         """Give all events by partition in the log's order, and all control records with the time of their append."""
+        events, controls = self._log()
+        if not closings(controls):
+            # Brokers that stall while the edge stops take no closing record: then the next start brings it.
+            with self.running():
+                wait_for(lambda: bool(closings(self._log()[1])), PATIENCE_S, "the next start closes the log")
+            events, controls = self._log()
+        return events, controls
+
+    def _log(self) -> tuple[list[Appended], list[tuple[Control, int]]]:
         events: list[Appended] = []
         controls: list[tuple[Control, int]] = []
-        reader = KafkaLogReader(self.kafka.addresses, self.topic, "oracle")
-        for partition in reader.partitions():
-            start = BEGINNING
-            while records := reader.read(partition, start, 1 << 22):
-                start = records[-1].next
-                for each in records:
-                    if is_shared(partition):
-                        events += [Appended(e, each.appended_ms, partition) for e in decode_event_lines(each.payload)]
-                    elif partition == CONTROLS:
-                        controls.append((decode_control(each.payload), each.appended_ms))
-        reader.close()
+        for each in whole_log(self.kafka.addresses, self.topic):
+            if is_shared(each.partition):
+                events += [Appended(e, each.appended_ms, each.partition) for e in decode_event_lines(each.payload)]
+            elif each.partition == CONTROLS:
+                controls.append((decode_control(each.payload), each.appended_ms))
         return events, controls
 
     def _sample(self, ended: threading.Event) -> None:
@@ -143,12 +150,17 @@ class EdgeBeforeKafka:
                 self.samples.append(self.metrics())
 
 
-def freeze_then_kill(kafka: Kafka, seconds: float) -> None:
-    """Take the brokers away: half of the time they are silent, then they refuse connections. They stay away."""
+def freeze_then_kill(kafka: Kafka, seconds: float) -> int:
+    """Take the brokers away: half of the time they are silent, then they refuse connections. They stay away.
+
+    Gives when they began to refuse, epoch ms.
+    """
     kafka.freeze()
     time.sleep(seconds / 2)
     kafka.kill()
+    killed_ms = round(time.time() * 1000)
     time.sleep(seconds / 2)
+    return killed_ms
 
 
 def first_appends(events: Sequence[Appended]) -> list[Appended]:
@@ -200,9 +212,15 @@ def lost_numbers(controls: Sequence[tuple[Control, int]]) -> set[int]:
 
 
 def closing(controls: Sequence[tuple[Control, int]]) -> Closing:
-    """Give the one closing record."""
-    (found,) = [each for each, _ in controls if isinstance(each, Closing)]
-    return found
+    """Give the closing record of the edge that had clicks; the log may hold it again."""
+    found = closings(controls)
+    assert len({(each.edge_id, each.last_seq) for each in found}) == 1, found
+    return found[0]
+
+
+def closings(controls: Sequence[tuple[Control, int]]) -> list[Closing]:
+    """Give the closing records of edges that had clicks."""
+    return [each for each, _ in controls if isinstance(each, Closing) and each.last_seq]
 
 
 class Waits(NamedTuple):
@@ -224,6 +242,8 @@ def waits(lines: Sequence[TruthLine], begin_ms: int, end_ms: int) -> Waits:
         for line in lines
         if begin_ms <= line.intended_ms < end_ms and line.status == 302
     )
+    if not found:
+        return Waits(0, 0, 0, 0)
     return Waits(len(found), found[len(found) // 2], found[len(found) * 99 // 100], found[-1])
 
 

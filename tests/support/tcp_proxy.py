@@ -35,18 +35,18 @@ class TcpProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
 
     def set_mode(self, mode: Mode) -> None:
         """Pass bytes on like this from now on; connections that were mistreated are reset."""
-        asyncio.run_coroutine_threadsafe(self._set_mode(mode), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._set_mode(mode), self._loop).result(60)
 
     async def _set_mode(self, mode: Mode) -> None:
         self._mode = mode

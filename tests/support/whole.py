@@ -21,26 +21,28 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.counting import MINUTE_MS, minute_of
 from adtally.errors import AdtallyError
 from adtally.event import Event, decode_event_lines
-from adtally.eventlog.kafka.reader import KafkaLogReader
-from adtally.eventlog.port import BEGINNING, SHARED_PREFIX, Partition
+from adtally.eventlog.port import SHARED_PREFIX, Partition
 from adtally.folder import DataFolder
 from adtally.registry.port import Ad
 from adtally.registry.replica import SqliteAdReplica
-from adtally.traffic.fetch import quality, verify
+from adtally.traffic.fetch import quality, verify, wait_until_complete
 from adtally.traffic.load import Load, LoadReport, LoadSettings
 from adtally.traffic.plan import Plan, PlanSettings
 from adtally.traffic.truth import TruthFile, TruthLine, TruthWriter
 from adtally.traffic.verify import Difference, Verification, expect
 from support.embedded import wait_for
+from support.kafka_logs import whole_log
+from support.patience import until_it_answers
 
 ADS = 30
 POLL_S = 0.25
 CURRENT_S_MAX = 30.0
 """So long a part's recovery is watched; then the next part's turn comes."""
-COUNTING_S_MAX = 150.0
 WARM_RATE = 50.0
-COPIED_S_MAX = 30.0
-COMPLETE_S_MAX = 240.0
+GOES_ON = 200
+"""So many recorded clicks are more than were in flight."""
+WAIT_S_MAX = 600.0
+"""Deadlines cost nothing where what is waited for comes sooner."""
 
 
 class Traffic:
@@ -58,6 +60,11 @@ class Traffic:
 
     def report(self) -> LoadReport:
         return self._load.report()
+
+    def goes_on(self) -> None:
+        """Wait until more clicks are recorded."""
+        recorded = self.report().recorded
+        wait_for(lambda: self.report().recorded > recorded + GOES_ON, WAIT_S_MAX, "clicks are recorded")
 
     def end(self) -> None:
         self._load.stop()
@@ -98,7 +105,7 @@ class Whole:
     def add_ads(self, prefix: str) -> list[str]:
         """Register ads of their own for a test, and wait until each edge has copied them."""
         ads = [Ad(f"{prefix}_{n}", f"adv_{n % 5}", f"https://shop.example/{n}") for n in range(ADS)]
-        report = ApiAccess(self.client).import_ads(list(range(1, ADS + 1)), ads)
+        report = until_it_answers(lambda: ApiAccess(self.client).import_ads(list(range(1, ADS + 1)), ads))
         assert not report.errors
         self.ad_ids = [ad.ad_id for ad in ads]
         for edge in self.cluster.edges:
@@ -108,7 +115,7 @@ class Whole:
 
     def _wait_copied(self, edge: Role) -> None:
         with contextlib.closing(SqliteAdReplica(DataFolder(edge.data_folder).ads)) as replica:
-            wait_for(lambda: replica.find(self.ad_ids[-1]) is not None, COPIED_S_MAX, f"{edge.name} copies the ads")
+            wait_for(lambda: replica.find(self.ad_ids[-1]) is not None, WAIT_S_MAX, f"{edge.name} copies the ads")
 
     @contextlib.contextmanager
     def traffic(self, name: str, seed: int, rate: float) -> Iterator[Traffic]:
@@ -131,7 +138,7 @@ class Whole:
         """Send clicks until some are counted: a new cluster's stream takes its time to begin."""
         self.add_ads("warm")
         with self.traffic("warm.truth", 1, WARM_RATE) as traffic:
-            wait_for(lambda: self.received(traffic.started_ms) > 0, COUNTING_S_MAX, "clicks are counted")
+            wait_for(lambda: self.received(traffic.started_ms) > 0, WAIT_S_MAX, "clicks are counted")
 
     def blow(
         self, traffic: Traffic, part: str, did: str, strike: Callable[[], None], watch_s: float = CURRENT_S_MAX
@@ -164,8 +171,10 @@ class Whole:
 
         What the log holds besides the events that were acknowledged is no difference: it may be received as well.
         """
-        result, current = verify(self.client, expect(self._sent()), COMPLETE_S_MAX, SYSTEM_CLOCK)
-        assert current, f"the numbers did not catch up within {COMPLETE_S_MAX:g} s"
+        expected = expect(self._sent())
+        current = wait_until_complete(self.client, expected.last_ms, WAIT_S_MAX, SYSTEM_CLOCK)
+        assert current, f"the numbers did not catch up within {WAIT_S_MAX:g} s"
+        result, _ = until_it_answers(lambda: verify(self.client, expected, 0, SYSTEM_CLOCK))
         more = self.more_in_log()
         kept = without_overtaken(result.differences)
         print(f"minutes of which a click is in the next or last one, as its duplicate was read first: {kept[1]}")
@@ -200,14 +209,9 @@ class Whole:
         return itertools.chain.from_iterable(TruthFile(truth) for truth in self.truths)
 
     def _events(self) -> Iterator[Event]:
-        log = self.cluster.settings()["log"]
-        reader = KafkaLogReader(self.cluster.kafka.addresses, str(log["topic"]), "oracle", _holds_clicks)
-        for partition in reader.partitions():
-            start = BEGINNING
-            while records := reader.read(partition, start, 1 << 22):
-                start = records[-1].next
-                yield from itertools.chain.from_iterable(decode_event_lines(each.payload) for each in records)
-        reader.close()
+        topic = str(self.cluster.settings()["log"]["topic"])
+        for each in whole_log(self.cluster.kafka.addresses, topic, _holds_clicks):
+            yield from decode_event_lines(each.payload)
 
 
 def without_overtaken(found: Iterable[Difference]) -> tuple[list[Difference], int]:
@@ -246,7 +250,7 @@ def frozen(part: Server, seconds: float) -> Callable[[], None]:
         part.freeze()
         time.sleep(seconds)
         part.thaw()
-        wait_for(lambda: answers(part), 60, f"{part.name} answers after it was frozen")
+        wait_for(lambda: answers(part), WAIT_S_MAX, f"{part.name} answers after it was frozen")
 
     return strike
 

@@ -89,6 +89,13 @@ class ApiClient:
             raise NotFoundError(detail)
         if response.status_code == httpx.codes.UNAUTHORIZED:
             raise AdtallyError(f"{detail} (give --key or set ADTALLY_KEY)")
+        if response.status_code in (
+            httpx.codes.BAD_GATEWAY,
+            httpx.codes.SERVICE_UNAVAILABLE,
+            httpx.codes.GATEWAY_TIMEOUT,
+        ):
+            # Of the API, or of a proxy before it that has no server now: who waits asks again.
+            raise StoreUnavailableError(detail)
         raise AdtallyError(detail)
 
     def get(self, path: str, **params: str | int | None) -> Any:  # noqa: ANN401 - JSON
