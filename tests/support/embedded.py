@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from deploy.local.server import free_port
 
-READY_S = 120.0
+READY_S = 200.0
 """Longer than the supervisor itself waits, which says why."""
 STOP_S = 90.0
 """Longer than the supervisor itself gives its children to end, one kind after the other."""
