@@ -137,10 +137,10 @@ class Lab:
     def restarts(self) -> int:
         return sum(self.system.run_info()["restarts"].values())
 
-    def compare(self, status: str = "", *, at_most: bool = False) -> Comparison:
+    def compare(self, status: str = "", *, at_most: bool = False, by_ad: bool = False) -> Comparison:
         """Fail if a click was lost, doubled or counted wrongly."""
         if not (status or at_most):
             # A batch whose clicks were sent on unrecorded may still come to the log: then it stands before this time.
             now_s = self.now_s()
             wait_for(lambda: as_of_s(self.system) > now_s, CURRENT_S_MAX, "the live count is current")
-        return compare_with_log(self.system, self.truths, ADS, status, at_most=at_most)
+        return compare_with_log(self.system, self.truths, ADS, status, at_most=at_most, by_ad=by_ad)

@@ -65,12 +65,14 @@ def read_log(folder: Path, meets: Callable[[Record], None] = undamaged) -> Appen
 
 
 def compare_with_log(
-    system: Embedded, truths: list[Path], ads: int, status: str = "", *, at_most: bool = False
+    system: Embedded, truths: list[Path], ads: int, status: str = "", *, at_most: bool = False, by_ad: bool = False
 ) -> Comparison:
     """Fail where an acknowledged click is not in the log, the log invents one, or a number is not what follows from it.
 
     With a status, `final` or `provisional`, all numbers must have it; late events are in none but final ones. Where
     they are `at_most` right, some may be lower: so they are not waited for, as those of a time to come cannot be.
+    `by_ad` leaves open in which minute a click is counted: where a clock went back, of a click and its duplicate the
+    later one is read first.
     """
     appended = read_log(system.folder)
     in_log = Counter((event.edge_id, event.seq) for _, event in appended)
@@ -88,11 +90,13 @@ def compare_with_log(
     assert not lost, f"{len(lost)} acknowledged events are not in the log, such as {sorted(lost)[:3]}"
     kept = Counter((event.ad_id, event.user_id, event.impression_id) for _, event in appended if event.user_id != PROBE)
     assert not kept - sent, "the log holds events that nobody sent"
-    counted = compare_numbers(system, appended, ads, status, at_most=at_most)
+    counted = compare_numbers(system, appended, ads, status, at_most=at_most, by_ad=by_ad)
     return Comparison(sent.total(), len(acknowledged), unrecorded, unanswered, len(appended), counted)
 
 
-def compare_numbers(system: Embedded, appended: Appended, ads: int, status: str = "", *, at_most: bool = False) -> int:
+def compare_numbers(
+    system: Embedded, appended: Appended, ads: int, status: str = "", *, at_most: bool = False, by_ad: bool = False
+) -> int:
     """Hold the API's numbers of every minute against a count of these events; give the clicks."""
     lateness_ms = FOREVER_MS if status == "final" else LATENESS_MS
     expected = expected_counts(appended, DEDUP_WINDOW_MS, lateness_ms)
@@ -108,6 +112,8 @@ def compare_numbers(system: Embedded, appended: Appended, ads: int, status: str 
     end_s = max(minute_s for _, minute_s in clicks) + 60
     start_s = min(minute_s for _, minute_s in clicks)
     found, found_users = minutes(system, start_s, end_s, ads, status)
+    if by_ad:
+        found, clicks, users = of_whole_ads(found), of_whole_ads(clicks), {}
     wrong = {cell: (found[cell], clicks[cell]) for cell in found | clicks if found[cell] != clicks[cell]}
     if at_most:
         wrong = {cell: (here, there) for cell, (here, there) in wrong.items() if here > there}
@@ -116,6 +122,13 @@ def compare_numbers(system: Embedded, appended: Appended, ads: int, status: str 
         # 32-bit hashes of the sketch: within its standard error, and exact but for a rare collision.
         assert abs(found_users[cell] - len(seen)) <= max(1, 0.0033 * 3 * len(seen)), cell
     return clicks.total()
+
+
+def of_whole_ads(clicks: Counter[tuple[str, int]]) -> Counter[tuple[str, int]]:
+    whole = Counter[tuple[str, int]]()
+    for (ad_id, _), number in clicks.items():
+        whole[ad_id, 0] += number
+    return whole
 
 
 def minutes(
