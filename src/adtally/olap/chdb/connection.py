@@ -85,10 +85,12 @@ class Connections:
             "max_memory_usage": self._memory_bytes_max,
             # A stream that catches up with days of a quiet log delivers many hours at once; 100 would be the limit.
             "max_partitions_per_insert_block": 0,
-            "max_threads": min(os.cpu_count() or 1, QUERY_THREADS_MAX),
         }
         try:
             raw = chdb.connect(str(self._path))
+            # As many as the engine itself would take, which knows the processors of a container, but no more.
+            threads = int(bytes(raw.query("SELECT getSetting('max_threads')", "TSV").bytes()))
+            every["max_threads"] = min(threads, QUERY_THREADS_MAX)
             for name, value in {**every, **(settings or {})}.items():
                 raw.query(f"SET {name} = {int(value)}")
         except Exception as error:
