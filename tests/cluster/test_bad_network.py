@@ -26,12 +26,17 @@ from support.olap_stores import MEMORY_BYTES_MAX, Live, clickhouse_stored, live,
 from support.patience import PATIENCE_S, until_it_answers
 from support.s3 import access, fresh_url
 from support.servers import Servers
-from support.tcp_proxy import MODES, TcpProxy
+from support.tcp_proxy import MODES, Mode, TcpProxy
 
 pytestmark = pytest.mark.servers
 
 TIMEOUT_S = 1.0
 ROUNDS = 3
+
+
+def all_modes(rnd: random.Random) -> list[Mode]:
+    """Give each mode ROUNDS times, each round in another order."""
+    return [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]
 
 
 def attempt(call: Callable[[], object]) -> bool:
@@ -58,7 +63,7 @@ def test_live_rows_that_reach_clickhouse_none_one_or_many_times_are_counted_once
         )  # fmt: skip
         clicks, users = 0, set[str]()
         failures = 0
-        for mode in [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]:
+        for mode in all_modes(rnd):
             clicks += rnd.randint(1, 5)
             users |= {f"u{rnd.randrange(20)}" for _ in range(3)}
             proxy.set_mode(mode)
@@ -105,7 +110,7 @@ def test_files_that_reach_s3_late_half_or_without_an_answer_are_there_once_and_w
     with TcpProxy(int(urlsplit(server.endpoint).port or 0), rnd) as proxy, ThreadPoolExecutor(1) as thread:
         through = S3Lake(url, msgspec.structs.replace(given, endpoint=f"http://127.0.0.1:{proxy.port}"))
         seq = failures = 0
-        for mode in [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]:
+        for mode in all_modes(rnd):
             clicks = [click(seq := seq + 1) for _ in range(rnd.randint(1, 2_000))]
             proxy.set_mode(mode)
             met = proxy.pieces[mode]
@@ -129,7 +134,7 @@ def test_a_cache_behind_a_bad_network_answers_right_or_not_at_all(servers: Serve
     with TcpProxy(int(port or 0), rnd) as proxy:
         cache = ValkeyCache(server.url.replace(f":{port}", f":{proxy.port}"), "proxied", SYSTEM_CLOCK)
         failures = 0
-        for mode in [mode for _ in range(ROUNDS) for mode in rnd.sample(MODES, len(MODES))]:
+        for mode in all_modes(rnd):
             until_it_answers(lambda: cache.put(b"a", b"value of a", 60))
             until_it_answers(lambda: cache.put(b"b", b"value of b", 60))
             proxy.set_mode(mode)

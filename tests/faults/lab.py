@@ -123,8 +123,11 @@ class Lab:
     def await_current(self) -> None:
         """Wait until what was clicked up to now is counted, and archived."""
         now_s = self.now_s()
-        wait_for(lambda: as_of_s(self.system) > now_s, CURRENT_S_MAX, "the live count is current")
+        self._await_counted(now_s)
         wait_for(lambda: self.archived_s() > now_s, CURRENT_S_MAX, "the archive is current")
+
+    def _await_counted(self, until_s: float) -> None:
+        wait_for(lambda: as_of_s(self.system) > until_s, CURRENT_S_MAX, "the live count is current")
 
     def archived_s(self) -> float:
         """Give up to when everything is in the lake, in epoch seconds."""
@@ -141,6 +144,5 @@ class Lab:
         """Fail if a click was lost, doubled or counted wrongly."""
         if not (status or at_most):
             # A batch whose clicks were sent on unrecorded may still come to the log: then it stands before this time.
-            now_s = self.now_s()
-            wait_for(lambda: as_of_s(self.system) > now_s, CURRENT_S_MAX, "the live count is current")
+            self._await_counted(self.now_s())
         return compare_with_log(self.system, self.truths, ADS, status, at_most=at_most, by_ad=by_ad)
