@@ -5,6 +5,7 @@ few hot ads have each minute on each device, all the others are clicked once an 
 """
 
 import sqlite3
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from adtally.config import Config
 from adtally.event import VERDICTS
 from adtally.folder import DataFolder
 from adtally.ledger.port import HourLine, Manifest, Rules
+from adtally.olap.cells import partition_of
 from adtally.olap.chdb import ChdbStore
+from adtally.olap.clickhouse_sql import TABLES
+from adtally.olap.port import Table
 from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of
 
 ADVERTISERS = 10_000
@@ -124,16 +128,25 @@ def _put_rows(folder: DataFolder, made: Made) -> None:
     connection.query(
         "SET max_block_size = 65536, min_insert_block_size_rows = 262144, max_partitions_per_insert_block = 0"
     )
-    steps = [("minute", made.day_ms + hour * HOUR_MS, _minutes(made, hour)) for hour in range(24)]
-    steps += [("day", made.day_ms - back * DAY_MS, _day(made, back)) for back in range(DAYS)]
-    for grain, start_ms, selects in steps:
-        if (grain, start_ms) in there:
+    steps = defaultdict[tuple[Table, int], list[str]](list)
+    for hour in range(24):
+        start_ms = made.day_ms + hour * HOUR_MS
+        steps["minute", partition_of("minute", start_ms)] += (
+            [] if ("minute", start_ms) in there else _minutes(made, hour)
+        )
+    for back in range(DAYS):
+        start_ms = made.day_ms - back * DAY_MS
+        steps["day", partition_of("day", start_ms)] += [] if ("day", start_ms) in there else _day(made, back)
+    for (grain, start_ms), selects in steps.items():
+        if not selects:
             continue
-        table, time = (f"adtally.{grain}_final", "minute" if grain == "minute" else "time")
-        partition = f"'{datetime.fromtimestamp(start_ms // 1000, UTC):%Y-%m-%d %H:%M:%S}'"
+        table = f"adtally.{TABLES[grain].name}"
+        shown = "%Y-%m-%d %H:%M:%S" if grain == "minute" else "%Y-%m-%d"
+        partition = f"'{datetime.fromtimestamp(start_ms // 1000, UTC):{shown}}'"
         connection.query(f"TRUNCATE TABLE {table}_staging")
         for select in selects:
-            connection.query(f"INSERT INTO {table}_staging ({_COLUMNS.format(time=time)}) {select}")
+            columns = _COLUMNS.format(time=TABLES[grain].time)
+            connection.query(f"INSERT INTO {table}_staging ({columns}) {select}")
         connection.query(f"OPTIMIZE TABLE {table}_staging FINAL")
         connection.query(f"ALTER TABLE {table} REPLACE PARTITION {partition} FROM {table}_staging")
         connection.query(f"TRUNCATE TABLE {table}_staging")

@@ -15,6 +15,7 @@ from adtally.clock import SYSTEM_CLOCK
 from adtally.event import VERDICTS
 from adtally.ledger.port import Rules
 from adtally.olap.chdb import ChdbStore
+from adtally.olap.clickhouse_sql import TABLES
 from adtally.reconcile.chdb.messages import Tuning
 from adtally.reconcile.chdb.recounter import ChdbRecounter
 from adtally.reconcile.port import Recounted, RecountJob
@@ -75,11 +76,11 @@ def measure(quick: bool, clicks: int = 10_000_000) -> list[Row]:
             "90 s",
         ),
         Row(
-            "recount", f"publishing these hours: {published.rows:,} rows of minute_final",
+            "recount", f"publishing these hours: {published.rows:,} rows of final minutes",
             f"{published.seconds:.1f} s", "", "", "",
         ),
         Row(
-            "recount", f"minute_final: bytes a row ({number / published.rows:.1f} events a row)",
+            "recount", f"final minutes: bytes a row ({number / published.rows:.1f} events a row)",
             f"{published.bytes / published.rows:.1f}", "", "30", "18",
         ),
         Row(
@@ -114,7 +115,8 @@ def _publish(counted: Recounted, hours: int, folder: Path) -> Published:
     # Behind the port, and from outside: what its files take.
     with_chdb = chdb.connect(str(folder))
     taken = with_chdb.query(
-        "SELECT sum(bytes_on_disk) FROM system.parts WHERE database = 'adtally' AND table = 'minute_final' AND active"
+        "SELECT sum(bytes_on_disk) FROM system.parts WHERE active "
+        f"AND database = 'adtally' AND table = '{TABLES['minute'].name}'"
     )
     size = int(bytes(taken.bytes()))
     with_chdb.close()

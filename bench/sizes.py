@@ -140,7 +140,7 @@ def table(rates: tuple[int, ...] = RATES) -> list[str]:
         "two cores recount a peak hour in": [_time(each.recount_hour_s) for each in sizes],
         "lake, a day": [_range(each.lake_day_gb) for each in sizes],
         "lake, a year": [_range(each.lake_year_gb) for each in sizes],
-        "`minute_final`: a day; 35 days": [
+        "final minutes: a day; 35 days": [
             f"{_amount(each.minutes_day_gb)}; {_amount(each.minutes_gb)}" for each in sizes
         ],
     }  # fmt: skip

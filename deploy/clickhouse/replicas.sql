@@ -18,7 +18,7 @@ CREATE TABLE adtally.minute_live (
 PARTITION BY toStartOfHour(minute)
 ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id, shard);
 
-CREATE TABLE adtally.minute_final (
+CREATE TABLE adtally.minute_final_6h (
   advertiser_id String,
   campaign_id String,
   ad_id String,
@@ -27,12 +27,12 @@ CREATE TABLE adtally.minute_final (
   outcome LowCardinality(String),
   clicks UInt64,
   users AggregateFunction(uniqCombined(17), String)
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/minute_final', '{replica}')
-PARTITION BY toStartOfHour(minute)
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/minute_final_6h', '{replica}')
+PARTITION BY toDateTime(intDiv(toUInt32(minute), 21600) * 21600, 'UTC')
 ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
 SETTINGS index_granularity = 1024;
 
-CREATE TABLE adtally.minute_final_staging (
+CREATE TABLE adtally.minute_final_6h_staging (
   advertiser_id String,
   campaign_id String,
   ad_id String,
@@ -42,7 +42,21 @@ CREATE TABLE adtally.minute_final_staging (
   clicks UInt64,
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
-PARTITION BY toStartOfHour(minute)
+PARTITION BY toDateTime(intDiv(toUInt32(minute), 21600) * 21600, 'UTC')
+ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
+SETTINGS index_granularity = 1024;
+
+CREATE TABLE adtally.minute_staged (
+  advertiser_id String,
+  campaign_id String,
+  ad_id String,
+  minute DateTime('UTC'),
+  device LowCardinality(String),
+  outcome LowCardinality(String),
+  clicks UInt64,
+  users AggregateFunction(uniqCombined(17), String)
+) ENGINE = MergeTree
+PARTITION BY toDateTime(intDiv(toUInt32(minute), 21600) * 21600, 'UTC')
 ORDER BY (advertiser_id, ad_id, minute, device, outcome, campaign_id)
 SETTINGS index_granularity = 1024;
 
@@ -74,7 +88,7 @@ PARTITION BY toStartOfDay(time)
 ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
 SETTINGS index_granularity = 1024;
 
-CREATE TABLE adtally.day_final (
+CREATE TABLE adtally.day_final_week (
   advertiser_id String,
   campaign_id String,
   ad_id String,
@@ -83,12 +97,12 @@ CREATE TABLE adtally.day_final (
   outcome LowCardinality(String),
   clicks UInt64,
   users AggregateFunction(uniqCombined(17), String)
-) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/day_final', '{replica}')
-PARTITION BY toStartOfDay(time)
+) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/adtally/day_final_week', '{replica}')
+PARTITION BY toMonday(time)
 ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
 SETTINGS index_granularity = 1024;
 
-CREATE TABLE adtally.day_final_staging (
+CREATE TABLE adtally.day_final_week_staging (
   advertiser_id String,
   campaign_id String,
   ad_id String,
@@ -98,7 +112,7 @@ CREATE TABLE adtally.day_final_staging (
   clicks UInt64,
   users AggregateFunction(uniqCombined(17), String)
 ) ENGINE = MergeTree
-PARTITION BY toStartOfDay(time)
+PARTITION BY toMonday(time)
 ORDER BY (advertiser_id, ad_id, time, device, outcome, campaign_id)
 SETTINGS index_granularity = 1024;
 

@@ -144,7 +144,7 @@ def test_a_statement_that_a_killed_publisher_left_is_ended_before_its_table_is_f
     (shard,) = store._shards
     begun = "SELECT count() FROM system.processes WHERE position(query, 'left behind') > 0 AND query LIKE 'INSERT%'"
     slow = (
-        f"INSERT INTO {store._database}.minute_final_staging (ad_id, minute, clicks) SELECT 'left behind', "
+        f"INSERT INTO {store._database}.minute_staged (ad_id, minute, clicks) SELECT 'left behind', "
         f"toDateTime({NOON_S}), number FROM numbers(100000000000)"
     )
     problems: list[Exception] = []

@@ -70,7 +70,7 @@ def test_each_advertiser_lies_on_one_server_and_its_users_are_united_with_the_ot
     store.append_live(live(*both(3, "same", "u1")))
     publish(store, tmp_path, NOON_MS, *both(5, "same", "u2"))
     for shard, advertiser in zip(store._shards, (FIRST, SECOND), strict=True):
-        for table in ("minute_live", "minute_final", "quarter_hour_final"):
+        for table in ("minute_live", "minute_final_6h", "quarter_hour_final"):
             assert shard.run(f"SELECT DISTINCT advertiser_id FROM {store._database}.{table}") == [[advertiser]]
     assert total(store) == (6, 2)
     assert total(store, **FINAL) == (10, 2)
@@ -179,7 +179,7 @@ def test_a_new_database_over_other_shards_is_filled_from_the_lake(
     check_final(backend, 1, 27)
     assert backend.final(hour(0), hour(24), "day") == backend.expected(hour(0), hour(24))
     for shard, advertiser in zip(store._shards, (FIRST, SECOND), strict=True):
-        assert shard.run(f"SELECT DISTINCT advertiser_id FROM {store._database}.minute_final") == [[advertiser]]
+        assert shard.run(f"SELECT DISTINCT advertiser_id FROM {store._database}.minute_final_6h") == [[advertiser]]
 
 
 def test_servers_that_do_not_reach_each_other_are_refused(pair: list[ClickHouse], tmp_path: Path) -> None:

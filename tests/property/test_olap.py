@@ -12,6 +12,7 @@ from deploy.local.clickhouse import ClickHouse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adtally.olap.clickhouse_sql import TABLES
 from adtally.olap.port import EVERYONE, AggregateQuery, Dimension, Grain, Source, Table
 from support.memory_olap import MemoryOlap
 from support.olap_stores import HOUR_MS, MINUTE_S, NOON_S, Live, chdb, clickhouse_stored, live, recounted
@@ -162,7 +163,7 @@ def test_the_store_publishes_and_mixes_tables_as_plain_python_does(
     store: Any, appended: list[list[Live]], recounted_hours: list[Recount], asked: list[AggregateQuery]
 ) -> None:
     grains: tuple[Grain, ...] = ("minute", "quarter_hour", "day", "month")
-    for table in ("minute_live", *(f"{grain}_final" for grain in grains)):
+    for table in ("minute_live", *(TABLES[grain].name for grain in grains)):
         store._run(f"TRUNCATE TABLE {store._database}.{table}")
     plain = MemoryOlap()
     later_s = MIDNIGHT_MS // 1000 - NOON_S - 60 * MINUTE_S

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -76,9 +76,18 @@ def start_of_cell(table: Table, time_s: int) -> int:
     return time_s // 60 * 60 if table in ("live", "minute") else start_of(table, time_s)  # type: ignore[arg-type]
 
 
-def start_of_partition(grain: Grain, time_s: int) -> int:
+def start_of_span(grain: Grain, time_s: int) -> int:
     units: dict[str, Any] = {"minute": "hour", "quarter_hour": "day", "day": "day", "month": "month"}
     return start_of(units[grain], time_s)
+
+
+def start_of_partition(grain: Grain, time_s: int) -> int:
+    """Give the start of what retention drops as one: minutes go by six hours, and days by weeks."""
+    start_s = start_of_span(grain, time_s)
+    at = datetime.fromtimestamp(start_s, UTC)
+    if grain == "minute":
+        return int(at.replace(hour=at.hour - at.hour % 6).timestamp())
+    return int((at - timedelta(days=at.weekday())).timestamp()) if grain == "day" else start_s
 
 
 def added_up(cells: Iterable[tuple[Key, int, Iterable[str]]]) -> Cells:
@@ -151,7 +160,7 @@ class MemoryOlap:
         self.final[grain] = {key: cell for key, cell in cells if start_of_partition(grain, key.time_s) >= current_s}
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
-        starts_ms = sorted({start_of_partition(grain, key.time_s) * 1000 for key in self.final[grain]})
+        starts_ms = sorted({start_of_span(grain, key.time_s) * 1000 for key in self.final[grain]})
         return [self._span(grain, begin_ms) for begin_ms in starts_ms if start_ms <= begin_ms < end_ms]
 
     def migrate(self) -> int:
@@ -223,7 +232,7 @@ class MemoryOlap:
 
     def _span(self, grain: Grain, start_ms: int) -> Span:
         inside = [
-            cell for key, cell in self.final[grain].items() if start_of_partition(grain, key.time_s) * 1000 == start_ms
+            cell for key, cell in self.final[grain].items() if start_of_span(grain, key.time_s) * 1000 == start_ms
         ]
         return Span(grain, start_ms, len(inside), sum(cell.clicks for cell in inside))
 

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from adtally.olap import migrations
 from adtally.olap.chdb.connection import Connections
+from adtally.olap.clickhouse_sql import TABLES
 
 Rows = dict[str, list[tuple[object, ...]]]
 
@@ -62,8 +64,21 @@ def age_letters(file: Path) -> None:
         connection.execute("PRAGMA user_version = 0")
 
 
-def make_old_olap(path: Path, number: int) -> None:
-    """Make an empty store of schema `number`. One process can open one chDB only."""
+OLD_ROWS: Final = {2: ("minute_final", "minute", 3600), 3: ("day_final", "time", 86_400)}
+"""By migration, the tables whose rows were moved since, their time, and its step."""
+
+
+def old_rows(time: str, step_s: int, rows: int) -> str:
+    """Give the end of an INSERT of rows with 1, 2, ... clicks and two users each."""
+    return (
+        f"(advertiser_id, ad_id, {time}, device, outcome, campaign_id, clicks, users) SELECT 'acme', "
+        f"concat('ad_', toString(number)), toDateTime(1700000000 + number * {step_s}), 'mobile', 'counted', '', "
+        f"number + 1, arrayReduce('uniqCombinedState(17)', [toString(number), 'u']) FROM numbers({rows})"
+    )
+
+
+def make_old_olap(path: Path, number: int, rows: int = 0) -> None:
+    """Make a store of schema `number`, with rows in each of OLD_ROWS. One process can open one chDB only."""
     shutil.rmtree(path, ignore_errors=True)
     connections = Connections(path, 1 << 30)
     connection = connections.connect()
@@ -76,7 +91,25 @@ def make_old_olap(path: Path, number: int) -> None:
         if version <= number:
             _run(connection.run, statements)
             connection.run(f"INSERT INTO adtally.migration (version) SELECT {version}")
+    for version, (table, time, step_s) in OLD_ROWS.items():
+        if rows and version <= number:
+            connection.run(f"INSERT INTO adtally.{table} {old_rows(time, step_s, rows)}")
     connections.close()
+
+
+def olap_rows(path: Path) -> list[list[object]]:
+    """Give the rows of the tables that OLD_ROWS went to."""
+    connections = Connections(path, 1 << 30)
+    connection = connections.connect()
+    found = [
+        connection.run(
+            f"SELECT count(), uniqExact(ad_id), sum(clicks), sum(finalizeAggregation(users)), "
+            f"sum(cityHash64(ad_id, toUInt32({table.time}), clicks)) FROM adtally.{table.name}"
+        )[0]
+        for table in (TABLES["minute"], TABLES["day"])
+    ]
+    connections.close()
+    return found
 
 
 def olap_shape(path: Path) -> list[list[object]]:
@@ -99,6 +132,8 @@ if __name__ == "__main__":
     import sys
 
     if sys.argv[1] == "make":
-        make_old_olap(Path(sys.argv[2]), int(sys.argv[3]))
+        make_old_olap(Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    elif sys.argv[1] == "rows":
+        print(olap_rows(Path(sys.argv[2])))
     else:
         print(olap_shape(Path(sys.argv[2])))

@@ -1,5 +1,6 @@
 """Stores of earlier versions are migrated, whatever step is killed, and a newer version's are refused."""
 
+import ast
 import os
 import random
 import sqlite3
@@ -111,15 +112,20 @@ def test_the_stores_schema_is_whole_after_kills_at_any_statement(tmp_path: Path,
     rnd = random.Random(seed)
     folder = DataFolder(tmp_path / "data")
     folder.root.mkdir()
-    child("older_stores", "make", str(folder.olap), str(rnd.randint(1, 3)))
-    for _ in range(2):
-        open_in_child(folder, "olap", "olap.migration_statement", rnd.randint(1, 4))
+    number = rnd.randint(1, 4)
+    child("older_stores", "make", str(folder.olap), str(number), "30")
+    for _ in range(3):
+        open_in_child(folder, "olap", "olap.migration_statement", rnd.randint(1, 12))
     assert open_in_child(folder, "olap") != "killed"
     fresh = DataFolder(tmp_path / "fresh")
     fresh.root.mkdir()
     open_in_child(fresh, "olap")
     shapes = [child("older_stores", "shape", str(each.olap)) for each in (folder, fresh)]
     assert shapes[0] == shapes[1] != ""
+    rows = ast.literal_eval(child("older_stores", "rows", str(folder.olap)))
+    # 1 to 30 clicks, of a user each and one who made the first of all; the last is for what the times should be.
+    for found, moved in zip(rows, (number >= 2, number >= 3), strict=True):
+        assert found[:4] == ([30, 30, 465, 60] if moved else [0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ class TableName(msgspec.Struct, frozen=True):
 
 TABLES: Final[Mapping[Table, TableName]] = {
     "live": TableName("minute_live", "minute"),
-    "minute": TableName("minute_final", "minute"),
+    "minute": TableName("minute_final_6h", "minute"),
     "quarter_hour": TableName("quarter_hour_final", "time"),
-    "day": TableName("day_final", "time"),
+    "day": TableName("day_final_week", "time"),
     "month": TableName("month_final", "time"),
 }
 

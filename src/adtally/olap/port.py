@@ -64,7 +64,10 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """What one partition of a final table holds: its rows, and the sum of their counts over all outcomes."""
+    """What is published as one: an hour of minutes, a day of quarter hours, a day, a month.
+
+    Its rows in the final table, and the sum of their counts over all outcomes.
+    """
 
     grain: Grain
     start_ms: int
@@ -138,9 +141,9 @@ class AggregateRow(msgspec.Struct, frozen=True):
 class OlapWriter(Protocol):
     """Writes live rows and final partitions. Every call may be repeated; live rows may also overtake each other.
 
-    Staging and publishing are for one caller at a time, the reconciler. Of each advertiser in a published partition
-    readers see the old rows or the new ones, never both, never neither; a store on several servers may come to
-    different advertisers at different instants. All raise StoreUnavailableError if the store, or any server of it,
+    Staging and publishing are for one caller at a time, the reconciler. Of each advertiser in a published span readers
+    see the old rows or the new ones, never both, never neither; a store on several servers may come to different
+    advertisers at different instants. All raise StoreUnavailableError if the store, or any server of it,
     does not answer: then nothing, a part or all may have been done.
     """
 
@@ -165,8 +168,8 @@ class OlapWriter(Protocol):
     def publish_hours(self, hours_ms: Sequence[int]) -> list[Span]:
         """Replace the final minutes of hours of one UTC day by the staged ones, and their part of its quarter hours.
 
-        Each partition is replaced at once, one after the other. Give what the hours' minute partitions and the day's
-        quarter-hour partition now hold.
+        Each table's part of an hour is replaced at once, one after the other. Give what the hours' minutes and the
+        day's quarter hours now are.
         """
         ...
 
@@ -183,7 +186,7 @@ class OlapWriter(Protocol):
         ...
 
     def spans(self, grain: Grain, start_ms: int, end_ms: int) -> list[Span]:
-        """Give what a final table's partitions that begin in [start_ms, end_ms) hold, by start; empty ones absent."""
+        """Give the spans of a final table that begin in [start_ms, end_ms), by start; empty ones absent."""
         ...
 
 

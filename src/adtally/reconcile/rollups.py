@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from adtally.config import ReconcileConfig
 from adtally.faultpoint import reach
 from adtally.ledger.port import HourLine, Ledger
+from adtally.olap.cells import partition_end, partition_of
 from adtally.olap.port import Grain, OlapWriter, Span
 from adtally.telemetry import log
-from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of, hour_of, month_after, month_of
+from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of, month_after, month_of
 
 
 class Rollups:
@@ -58,7 +59,8 @@ class Rollups:
 
         Days and months that it does not hold as said are forgotten, so that `publish` makes them anew.
         """
-        minutes_from_ms = hour_of(now_ms - self._config.minute_days * DAY_MS) + HOUR_MS
+        # Not of the partition that retention may drop meanwhile.
+        minutes_from_ms = partition_end("minute", partition_of("minute", now_ms - self._config.minute_days * DAY_MS))
         hours = {start for start in self._mismatches("minute", minutes_from_ms) if start in lines}
         quarter_hours_from_ms = day_of(now_ms - self._config.quarter_hour_days * DAY_MS) + DAY_MS
         for day_ms in self._mismatches("quarter_hour", quarter_hours_from_ms):

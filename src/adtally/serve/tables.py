@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 
 from adtally.counting import MINUTE_MS
+from adtally.olap.cells import partition_of
 from adtally.olap.port import Grain, Source, Table
 from adtally.serve.finality import Finality, Run
-from adtally.utc import DAY_MS, HOUR_MS
+from adtally.utc import DAY_MS
 
 QUARTER_HOUR_MS: Final = 15 * MINUTE_MS
 
@@ -25,10 +26,11 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def kept_at(now_ms: int, minute_days: int, quarter_hour_days: int) -> Kept:
-    """Give what is kept: partitions go as wholes, hours of minutes and days of quarter hours, when they are too old."""
-    minutes_ms = now_ms - minute_days * DAY_MS
-    quarter_hours_ms = now_ms - quarter_hour_days * DAY_MS
-    return Kept(minutes_ms - minutes_ms % HOUR_MS, quarter_hours_ms - quarter_hours_ms % DAY_MS)
+    """Give what is kept: partitions go as wholes, when all that they hold is too old."""
+    return Kept(
+        partition_of("minute", now_ms - minute_days * DAY_MS),
+        partition_of("quarter_hour", now_ms - quarter_hour_days * DAY_MS),
+    )
 
 
 def fitting_grains(edges_ms: Sequence[int]) -> tuple[Grain, ...]:

@@ -70,7 +70,7 @@ def test_a_store_whose_files_are_damaged_says_how_it_is_made_anew(path: Path) ->
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
     store.close()
-    (table,) = path.rglob("minute_final.sql")
+    (table,) = path.rglob("minute_final_6h.sql")
     table.write_bytes(b"CREATE")
     with pytest.raises(StoreUnavailableError, match="adtally rebuild"):
         ChdbStore(path, MEMORY_BYTES_MAX)

@@ -35,7 +35,7 @@ DAY_MS = NOON_MS - 12 * HOUR_MS
 MONTH_MS = DAY_MS - 26 * 24 * HOUR_MS
 GRAINS: tuple[Grain, ...] = ("minute", "quarter_hour", "day", "month")
 
-OLD = [Live(2, ["a"]), Live(3, ["b"], ad_id="gone"), Live(9, ["x"], minute_s=NOON_S - 60)]
+OLD = [Live(2, ["a"]), Live(3, ["b"], ad_id="gone"), Live(9, ["x"], minute_s=NOON_S + 3_600)]
 NEW = [Live(5, ["a", "c"]), Live(1, ["d"], ad_id="new", minute_s=NOON_S + 1_800)]
 
 PUBLISHER = f"""
@@ -63,7 +63,10 @@ store.publish_month({MONTH_MS})
 """
 
 PLACES = [
+    ("olap.stage.emptied", 1),
+    ("olap.stage.filled", 1),
     ("olap.minute.emptied", 1),
+    ("olap.minute.linked", 1),
     ("olap.minute.staged", 1),
     ("olap.minute.merged", 1),
     ("olap.minute.replaced", 1),
@@ -112,7 +115,7 @@ def test_a_publisher_killed_at_any_step_leaves_what_a_repeat_makes_right(
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
     store.stage(recounted(tmp_path, *OLD))
-    store.publish_hours([NOON_MS - HOUR_MS])
+    store.publish_hours([NOON_MS + HOUR_MS])
     publish_all(store, recounted(tmp_path, *OLD))
     store.close()
     (file,) = recounted(tmp_path, *NEW)
@@ -123,7 +126,7 @@ def test_a_publisher_killed_at_any_step_leaves_what_a_repeat_makes_right(
     assert died.returncode == -signal.SIGKILL
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
-    quarters = [cell(OLD[2], NOON_S - 900), cell(NEW[0]), cell(NEW[1])]
+    quarters = [cell(OLD[2]), cell(NEW[0]), cell(NEW[1])]
     # Old or new, and nothing between, before it is repeated.
     minutes = final_cells(store, "minute")
     assert minutes in (sorted(map(cell, OLD)), sorted(map(cell, [OLD[2], *NEW])))
@@ -142,16 +145,16 @@ def test_a_publisher_killed_where_it_linked_the_days_other_hours_is_made_right_b
     store = ChdbStore(path, MEMORY_BYTES_MAX)
     store.migrate()
     store.stage(recounted(tmp_path, OLD[2]))
-    store.publish_hours([NOON_MS - HOUR_MS])
+    store.publish_hours([NOON_MS + HOUR_MS])
     store.close()
     (file,) = recounted(tmp_path, *NEW)
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{ROOT}"}
     command = [sys.executable, "-c", PUBLISHER, str(path), file, "olap.quarter_hour.linked", "1"]
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
     store = ChdbStore(path, MEMORY_BYTES_MAX)
-    assert final_cells(store, "quarter_hour") == [cell(OLD[2], NOON_S - 900)]
+    assert final_cells(store, "quarter_hour") == [cell(OLD[2])]
     publish_all(store, [file])
-    assert final_cells(store, "quarter_hour") == [cell(OLD[2], NOON_S - 900), cell(NEW[0]), cell(NEW[1])]
+    assert final_cells(store, "quarter_hour") == [cell(NEW[0]), cell(OLD[2]), cell(NEW[1])]
     store.close()
 
 
@@ -172,27 +175,27 @@ def test_a_publisher_of_an_emptied_hour_killed_between_is_made_right_by_a_repeat
 
 
 def test_what_is_published_is_one_part_a_partition(store: ChdbStore, tmp_path: Path) -> None:
-    for n in range(3):
+    for n in (0, 1, 7):
         hour_s = NOON_S + n * 3_600
         store.stage([*recounted(tmp_path, Live(1, minute_s=hour_s)), *recounted(tmp_path, Live(2, minute_s=hour_s))])
         store.publish_hours([hour_s * 1000])
     store.publish_day(DAY_MS)
     store.publish_month(MONTH_MS)
     parts = store._run(
-        "SELECT table, count(), uniqExact(partition) FROM system.parts WHERE active AND endsWith(table, '_final') "
-        "GROUP BY table ORDER BY table"
+        "SELECT table, count(), uniqExact(partition) FROM system.parts WHERE active "
+        "AND match(table, '_final(_6h|_week)?$') GROUP BY table ORDER BY table"
     )
     assert [[name, int(count), int(partitions)] for name, count, partitions in parts] == [
-        ["day_final", 1, 1],
-        ["minute_final", 3, 3],
+        ["day_final_week", 1, 1],
+        ["minute_final_6h", 2, 2],
         ["month_final", 1, 1],
         ["quarter_hour_final", 1, 1],
     ]
 
 
 def test_merged_parts_of_final_tables_are_synced_and_compressed_well(store: ChdbStore) -> None:
-    made = store._run("SELECT create_table_query FROM system.tables WHERE match(name, '_final(_staging)?$')")
-    assert len(made) == 8
+    made = store._run("SELECT create_table_query FROM system.tables WHERE match(name, '_final|minute_staged')")
+    assert len(made) == 9
     for (statement,) in made:
         for setting in ("min_rows_to_fsync_after_merge = 1", "fsync_part_directory = 1", "codec = 'ZSTD(3)'"):
             assert setting in statement
@@ -269,10 +272,11 @@ def test_a_store_of_the_schema_before_is_brought_to_this_one_with_its_rows(path:
     assert everything(store)["minute"] == [cell(Live(5, ["u"]))]
     left = store._run("SELECT name FROM system.tables WHERE database = 'adtally' AND name LIKE 'minute%' ORDER BY name")
     assert [name for (name,) in left] == [
-        "minute_final",
-        "minute_final_staging",
+        "minute_final_6h",
+        "minute_final_6h_staging",
         "minute_live",
         "minute_live_rows",
         "minute_live_rows_feed",
+        "minute_staged",
     ]
     store.close()

@@ -46,7 +46,7 @@ class ChdbFinalTables(FinalTables):
                 raise InvalidValueError(
                     "files", f"{file!r} would be read as a pattern: use a folder without * ? {{ }} ::"
                 )
-        self._empty("minute")
+        self._empty_staged()
         if not files:
             return
         names = ", ".join(f"{{file_{index}:String}}" for index in range(len(files)))

@@ -1,13 +1,14 @@
 """Brings the schema into a chDB store, and what only chDB's engine understands."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from adtally.olap import migrations
-from adtally.olap.clickhouse_sql import DATABASE
-from adtally.olap.final_tables import Statements
+from adtally.olap.clickhouse_sql import DATABASE, TABLES
+from adtally.olap.final_tables import STAGED, Statements
+from adtally.olap.port import Grain
 
-_FINAL_TABLES: Final = ("minute_final", "quarter_hour_final", "day_final", "month_final")
+_FINAL_TABLES: Final = tuple(TABLES[grain].name for grain in get_args(Grain))
 
 _FINAL_SETTINGS: Final = (
     # Of what a row of one user takes, 17.2 bytes instead of 23.4 with the default, lz4; 8 of them are the user's hash.
@@ -23,17 +24,18 @@ def migrate(connection: Statements, path: Path) -> int:
     """Bring the schema to this version's number, which it gives. Raises DataFolderError if the store is newer."""
     connection.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
     version = migrations.migrate(connection, DATABASE, str(path))
-    for table in _FINAL_TABLES:
-        for name in (table, f"{table}_staging"):
-            connection.run(f"ALTER TABLE {DATABASE}.{name} MODIFY SETTING {_FINAL_SETTINGS}")
+    for table in (*_FINAL_TABLES, *(f"{name}_staging" for name in _FINAL_TABLES), STAGED):
+        connection.run(f"ALTER TABLE {DATABASE}.{table} MODIFY SETTING {_FINAL_SETTINGS}")
     return version
 
 
 def lost_parts(connection: Statements) -> int:
     """Give how many parts of the final tables the engine left aside, damaged, when it opened them."""
+    names = [f"{{table_{index}:String}}" for index in range(len(_FINAL_TABLES))]
     ((number,),) = connection.run(
-        "SELECT toUInt32(count()) FROM system.detached_parts "
-        f"WHERE database = '{DATABASE}' AND endsWith(table, '_final') AND startsWith(reason, 'broken')"
+        "SELECT toUInt32(count()) FROM system.detached_parts WHERE database = {database:String} "
+        f"AND table IN ({', '.join(names)}) AND startsWith(reason, 'broken')",
+        {"database": DATABASE, **{f"table_{index}": name for index, name in enumerate(_FINAL_TABLES)}},
     )
     return int(number)
 

@@ -8,10 +8,10 @@ from adtally.olap import migrations
 from adtally.olap.clickhouse.connection import Connection, Login
 from adtally.olap.clickhouse_sql import LIVE_COLUMNS, LIVE_INPUT, Parameter
 from adtally.olap.final_tables import FinalTables, Statements
-from adtally.olap.port import FINAL_COLUMNS, Grain
+from adtally.olap.port import FINAL_COLUMNS
 
 STATEMENT_S_MAX: Final = 600.0
-"""How long a statement of the reconciler's may take."""
+"""How long a statement of the reconciler's may take, or one of a migration."""
 
 _RECOUNTED: Final = "minute_recounted"
 _RECOUNTED_TABLE: Final = """CREATE TABLE IF NOT EXISTS {database}.minute_recounted (
@@ -68,8 +68,8 @@ class Shard(FinalTables):
 
     def begin_staging(self) -> None:
         """Remove what is staged."""
-        self._empty("minute")
-        self._connection.run(f"TRUNCATE TABLE {self._database}.{_RECOUNTED}")
+        self._empty_staged()
+        self._truncate(f"{self._database}.{_RECOUNTED}")
 
     def add_recounted(self, lines: bytes) -> None:
         """Bring rows of a recount, to be staged; several may do so at once."""
@@ -97,7 +97,7 @@ class Shard(FinalTables):
         setting = "allow_experimental_low_cardinality_type"
         # Old servers want it; those of today allow the type, and refuse a setting that they do not know.
         ((known,),) = self.run("SELECT count() FROM system.settings WHERE name = {name:String}", {"name": setting})
-        return Connection(self._login, self._timeout_s, {setting: 1} if known else {}, keep=False)
+        return Connection(self._login, STATEMENT_S_MAX, {setting: 1} if known else {}, keep=False)
 
     def close(self) -> None:
         """Close all connections."""
@@ -115,12 +115,12 @@ class Shard(FinalTables):
                 f"{self._database} on all of them and rebuild"
             )
 
-    def _empty(self, grain: Grain) -> None:
+    def _truncate(self, table: str) -> None:
         # A caller that was killed, or did not wait for the end, leaves a statement that would fill what is emptied.
         self._callers.run(
             "KILL QUERY WHERE position(query_id, {ids:String}) = 1 SYNC FORMAT JSONCompact", {"ids": self._ids}
         )
-        super()._empty(grain)
+        super()._truncate(table)
 
     def _loading(self) -> Connection:
         assert isinstance(self._connection, Connection)
