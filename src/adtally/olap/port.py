@@ -129,7 +129,7 @@ class AggregateQuery(msgspec.Struct, frozen=True):
     `group_by`."""
 
 
-class AggregateRow(msgspec.Struct, frozen=True):
+class AggregateRow(msgspec.Struct, frozen=True, gc=False):
     """One group. `group` has a value for each of the query's `group_by`, a bucket being its index."""
 
     group: tuple[str | int, ...]

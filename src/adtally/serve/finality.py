@@ -35,7 +35,7 @@ class Run(msgspec.Struct, frozen=True):
     revision: int
 
 
-class BucketFinality(msgspec.Struct, frozen=True):
+class BucketFinality(msgspec.Struct, frozen=True, gc=False):
     """Of a bucket: final if all of its hours are; the greatest of their revisions."""
 
     status: Status

@@ -34,7 +34,7 @@ class MetricsParams(msgspec.Struct, frozen=True):
     format: Literal["json", "csv"] = "json"
 
 
-class MetricsRow(msgspec.Struct, frozen=True, kw_only=True):
+class MetricsRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One bucket, or one device's part of it. Its timestamp is where the bucket begins."""
 
     timestamp: str

@@ -42,7 +42,7 @@ class SeriesParams(Filters, frozen=True):
     ] = "json"
 
 
-class SeriesRow(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One bucket of one group. Only the fields that were asked for in `group_by` are there."""
 
     timestamp: str

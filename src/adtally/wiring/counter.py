@@ -1,7 +1,6 @@
 """The counter: stream and archiver, each in a thread of its own, and checkpoints of finished segments."""
 
 import contextlib
-import gc
 import random
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from adtally.eventlog.port import CONTROLS, Partition, is_import, is_shared, sha
 from adtally.folder import DataFolder
 from adtally.telemetry import log
 from adtally.utc import HOUR_MS
+from adtally.wiring.collector import look_for_cycles_less_often
 from adtally.wiring.logs import janitor, open_reader
 from adtally.wiring.seen import Seen, metrics_shown
 from adtally.wiring.stores import open_dead_letters, open_lake, open_ledger, open_ledger_database, open_store
@@ -229,9 +229,7 @@ def _count_until(
     stream: _Stepping, config: Config, stop: threading.Event, on_beat: Callable[[], None], seen: Seen
 ) -> None:
     """Advance a stream until `stop` is set, and then until all that the log holds is delivered, but not for ever."""
-    # What lives for minutes here is strings and counters without cycles: looking for cycles in them is wasted time.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    look_for_cycles_less_often()
     poll_s = config.stream.poll_ms / 1000
     pause = threading.Event()
     beaten_s, give_up_s = 0.0, float("inf")

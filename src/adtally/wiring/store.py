@@ -18,6 +18,7 @@ from adtally.folder import DataFolder
 from adtally.ledger.port import Rules
 from adtally.telemetry import log
 from adtally.utc import FOREVER_MS
+from adtally.wiring.collector import look_for_cycles_less_often
 from adtally.wiring.logs import open_letters
 from adtally.wiring.seen import Seen, metrics_shown
 from adtally.wiring.stores import (
@@ -196,6 +197,7 @@ async def _serve_until(
     tasks = [asyncio.create_task(server.serve(sockets=[s])) for server, s in zip(servers, sockets, strict=True)]
     while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn offers no event for this
         await asyncio.sleep(0.01)
+    look_for_cycles_less_often()
     on_ready()
     while not stop.is_set():
         on_beat()

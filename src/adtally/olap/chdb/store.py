@@ -3,15 +3,26 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from adtally.olap.chdb import schema
 from adtally.olap.chdb.connection import Connection, Connections
 from adtally.olap.chdb.final import ChdbFinalTables, reconciler_settings
-from adtally.olap.clickhouse_sql import DATABASE, LIVE_COLUMNS, LIVE_INPUT, Parameter, answer_rows, compile_query
+from adtally.olap.clickhouse_sql import (
+    DATABASE,
+    LIVE_COLUMNS,
+    LIVE_INPUT,
+    Parameter,
+    answer_rows,
+    compile_query,
+    is_small,
+)
 from adtally.olap.port import AggregateQuery, AggregateRow, LiveRows
+
+_SMALL: Final = " SETTINGS max_threads = 1, enable_multiple_prewhere_read_steps = 0"
+"""Of a few blocks: to hand them from thread to thread, and to filter by one column after the other, costs more."""
 
 
 class ChdbStore(ChdbFinalTables):
@@ -56,7 +67,8 @@ class ChdbStore(ChdbFinalTables):
     def aggregate(self, query: AggregateQuery) -> Sequence[AggregateRow]:
         """Answer a query from the tables that it names."""
         statement = compile_query(query)
-        return answer_rows(query, self._reader().run(statement.sql, statement.parameters))
+        sql = statement.sql + (_SMALL if is_small(query) else "")
+        return answer_rows(query, self._reader().run(sql, statement.parameters))
 
     def close(self) -> None:
         """Close all connections; other threads must have finished."""
