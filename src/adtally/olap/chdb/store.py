@@ -21,8 +21,8 @@ from adtally.olap.clickhouse_sql import (
 )
 from adtally.olap.port import AggregateQuery, AggregateRow, LiveRows
 
-_SMALL: Final = " SETTINGS max_threads = 1, enable_multiple_prewhere_read_steps = 0"
-"""Of a few blocks: to hand them from thread to thread, and to filter by one column after the other, costs more."""
+_SMALL: Final = " SETTINGS enable_multiple_prewhere_read_steps = 0, max_threads_for_indexes = 1"
+"""Of a few blocks: to filter by one column after the other, or to look for them in several threads, costs more."""
 
 
 class ChdbStore(ChdbFinalTables):
