@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from adtally.olap.port import Table
+from adtally.olap.port import Grain, Table
 from adtally.utc import DAY_MS, HOUR_MS, month_after, month_of
 
 MINUTE_MS: Final = 60_000
@@ -19,7 +19,7 @@ _CELL_MS: Final[Mapping[Table, int]] = {
     "quarter_hour": 15 * MINUTE_MS,
     "day": DAY_MS,
 }
-_SPAN_MS: Final[Mapping[Table, int]] = {"live": HOUR_MS, "minute": HOUR_MS, "quarter_hour": DAY_MS, "day": DAY_MS}
+_SPAN_MS: Final[Mapping[Grain, int]] = {"minute": HOUR_MS, "quarter_hour": DAY_MS, "day": DAY_MS}
 _PARTITION_MS: Final[Mapping[Table, int]] = {
     "live": HOUR_MS,
     "minute": 6 * HOUR_MS,
@@ -37,12 +37,12 @@ def begins_cell(table: Table, ts_ms: int) -> bool:
     return ts_ms % _CELL_MS[table] == 0
 
 
-def span_after(table: Table, ts_ms: int) -> int:
-    """Give the start of the table's first span that begins at `ts_ms` or later."""
-    if table == "month":
+def span_after(grain: Grain, ts_ms: int) -> int:
+    """Give the start of the final table's first span that begins at `ts_ms` or later."""
+    if grain == "month":
         month_ms = month_of(ts_ms)
         return month_ms if month_ms == ts_ms else month_after(month_ms)
-    return -(-ts_ms // _SPAN_MS[table]) * _SPAN_MS[table]
+    return -(-ts_ms // _SPAN_MS[grain]) * _SPAN_MS[grain]
 
 
 def partition_of(table: Table, ts_ms: int) -> int:

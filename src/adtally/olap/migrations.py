@@ -55,7 +55,11 @@ def migrate(connection: Statements, database: str, where: str) -> int:
 
 
 def _move(connection: Statements, database: str, grain: Grain, old: str) -> None:
-    """Put all rows of a table into the grain's, partition by partition; to be repeated, and beside other processes."""
+    """Put all rows of a table into the grain's, partition by partition; to be repeated, and beside other processes.
+
+    One that is slow may put an hour back that another process's reconciler has published meanwhile: its daily look at
+    the sums in the ledger finds that.
+    """
     table, time = TABLES[grain].name, TABLES[grain].time
     if not _tables(connection, database, old):
         return
