@@ -21,6 +21,7 @@ from simulation.watch import Watch
 from simulation.world import Sizes, World
 from support.disk import SimulatedDisk
 from support.folders import SimulatedFolders
+from support.memory_olap import start_of_partition
 
 PASSES_MAX = 80
 ARCHIVER_STEPS_MAX = 600
@@ -139,9 +140,11 @@ class WholeWorld(World):
         grain = self.rnd.choice(GRAINS)
         starts = sorted(span.start_ms for span in self.tables.held(grain))
         if starts:
-            start_ms = self.rnd.choice(starts)
+            start_ms = start_of_partition(grain, self.rnd.choice(starts) // 1000) * 1000
             self.tables.lose(grain, start_ms)
-            self.watch.lost.add((grain, start_ms))
+            self.watch.lost |= {
+                (grain, ms) for ms in starts if start_of_partition(grain, ms // 1000) * 1000 == start_ms
+            }
             self.note("store", f"loses {grain} {at(start_ms)}")
             # It is noticed at the next start, or within a day.
             if self.store is not None:
