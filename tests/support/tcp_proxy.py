@@ -60,9 +60,12 @@ class TcpProxy:
 
     async def _end(self) -> None:
         self._server.close()
+        # Who was accepted just now gets his task, which closes what it was given.
+        await asyncio.sleep(0.05)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -74,6 +77,10 @@ class TcpProxy:
             reset(writer)
             self._tasks.discard(task)
             return
+        except asyncio.CancelledError:
+            reset(writer)
+            self._tasks.discard(task)
+            raise
         ways = [
             asyncio.ensure_future(self._carry(reader, back, answers=False)),
             asyncio.ensure_future(self._carry(there, writer, answers=True)),

@@ -9,7 +9,7 @@ from typing import Final
 from adtally.errors import DataFolderError
 from adtally.faultpoint import reach
 from adtally.olap.cells import partition_end, partition_of
-from adtally.olap.clickhouse_sql import TABLES
+from adtally.olap.clickhouse_sql import TABLES, Parameter
 from adtally.olap.final_tables import Statements, partition_literal, partition_starts
 from adtally.olap.port import Grain
 
@@ -19,6 +19,7 @@ _MOVED: Final[Mapping[int, Mapping[Grain, str]]] = {5: {"minute": "minute_final"
 """By migration, tables whose rows go to those of today when its statements are done."""
 
 _COPY: Final = "_copy_"
+_TRIES: Final = 20
 _BLOCKS: Final = "max_block_size = 65536, min_insert_block_size_rows = 262144"
 """In memory the state of few users takes a hundred times what it takes on disk."""
 
@@ -71,14 +72,19 @@ def _move(connection: Statements, database: str, grain: Grain, old: str) -> None
     for start_ms in starts_ms:
         partition = partition_literal(grain, start_ms)
         connection.run(f"TRUNCATE TABLE {copy}")
+        within = f"WHERE {time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}})"
+        bounds: dict[str, Parameter] = {"from_s": start_ms // 1000, "to_s": partition_end(grain, start_ms) // 1000}
         connection.run(
-            f"INSERT INTO {copy} ({columns}) SELECT {columns} FROM {database}.{old} WHERE "
-            f"{time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}}) SETTINGS {_BLOCKS}",
-            {"from_s": start_ms // 1000, "to_s": partition_end(grain, start_ms) // 1000},
+            f"INSERT INTO {copy} ({columns}) SELECT {columns} FROM {database}.{old} {within} SETTINGS {_BLOCKS}", bounds
         )
         reach("olap.migration_statement")
         connection.run(f"OPTIMIZE TABLE {copy} PARTITION {partition} FINAL")
-        connection.run(f"ALTER TABLE {database}.{table} REPLACE PARTITION {partition} FROM {copy}")
+        rows = connection.run(f"SELECT count() FROM {copy}")
+        for _ in range(_TRIES):
+            connection.run(f"ALTER TABLE {database}.{table} REPLACE PARTITION {partition} FROM {copy}")
+            # Of two processes that replace it at the same instant, server 18.16 keeps the rows of both.
+            if connection.run(f"SELECT count() FROM {database}.{table} {within}", bounds) == rows:
+                break
         reach("olap.migration_statement")
     connection.run(f"DROP TABLE {copy}")
 
