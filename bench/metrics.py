@@ -76,7 +76,7 @@ def measure(quick: bool, folder: str | None = None) -> list[Row]:
     with TemporaryDirectory(prefix="adtally-bench-") as name:
         root = root_of(folder, Path(name) / "data")
         made = make(root, QUICK if quick else WHOLE)
-        seconds = 1.0 if quick else 4.0
+        seconds = 1.0 if quick else 2.0
         with running(root) as system:
             key = root.admin_key.read_text(encoding="ascii").strip()
             _wait_for_first_pass(system)
