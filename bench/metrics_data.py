@@ -6,7 +6,6 @@ few hot ads have each minute on each device, all the others are clicked once an 
 
 import sqlite3
 from collections import defaultdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import chdb
@@ -21,7 +20,8 @@ from adtally.ledger.port import HourLine, Manifest, Rules
 from adtally.olap.cells import partition_of
 from adtally.olap.chdb import ChdbStore
 from adtally.olap.clickhouse_sql import TABLES
-from adtally.olap.port import Table
+from adtally.olap.final_tables import columns_of, partition_literal
+from adtally.olap.port import Grain
 from adtally.utc import DAY_MS, FOREVER_MS, HOUR_MS, day_of
 
 ADVERTISERS = 10_000
@@ -30,7 +30,6 @@ HOT_CLICKS = 500
 MEMORY_BYTES_MAX = 4 * 1024**3
 
 _ID = "leftPad(toString({of}), {width}, '0')"
-_COLUMNS = "advertiser_id, ad_id, {time}, device, outcome, campaign_id, clicks, users"
 _DEVICE = "['desktop', 'mobile', 'tablet'][{of} % 3 + 1]"
 
 
@@ -128,7 +127,7 @@ def _put_rows(folder: DataFolder, made: Made) -> None:
     connection.query(
         "SET max_block_size = 65536, min_insert_block_size_rows = 262144, max_partitions_per_insert_block = 0"
     )
-    steps = defaultdict[tuple[Table, int], list[str]](list)
+    steps = defaultdict[tuple[Grain, int], list[str]](list)
     for hour in range(24):
         start_ms = made.day_ms + hour * HOUR_MS
         steps["minute", partition_of("minute", start_ms)] += (
@@ -141,12 +140,10 @@ def _put_rows(folder: DataFolder, made: Made) -> None:
         if not selects:
             continue
         table = f"adtally.{TABLES[grain].name}"
-        shown = "%Y-%m-%d %H:%M:%S" if grain == "minute" else "%Y-%m-%d"
-        partition = f"'{datetime.fromtimestamp(start_ms // 1000, UTC):{shown}}'"
+        partition = partition_literal(grain, start_ms)
         connection.query(f"TRUNCATE TABLE {table}_staging")
         for select in selects:
-            columns = _COLUMNS.format(time=TABLES[grain].time)
-            connection.query(f"INSERT INTO {table}_staging ({columns}) {select}")
+            connection.query(f"INSERT INTO {table}_staging ({columns_of(grain)}) {select}")
         connection.query(f"OPTIMIZE TABLE {table}_staging FINAL")
         connection.query(f"ALTER TABLE {table} REPLACE PARTITION {partition} FROM {table}_staging")
         connection.query(f"TRUNCATE TABLE {table}_staging")

@@ -73,13 +73,11 @@ class TcpProxy:
         self._tasks.add(task)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._to_port)
-        except OSError:
+        except BaseException as error:
             reset(writer)
             self._tasks.discard(task)
-            return
-        except asyncio.CancelledError:
-            reset(writer)
-            self._tasks.discard(task)
+            if isinstance(error, OSError):
+                return
             raise
         ways = [
             asyncio.ensure_future(self._carry(reader, back, answers=False)),

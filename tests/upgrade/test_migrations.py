@@ -123,9 +123,10 @@ def test_the_stores_schema_is_whole_after_kills_at_any_statement(tmp_path: Path,
     shapes = [child("older_stores", "shape", str(each.olap)) for each in (folder, fresh)]
     assert shapes[0] == shapes[1] != ""
     rows = ast.literal_eval(child("older_stores", "rows", str(folder.olap)))
-    # 1 to 30 clicks, of a user each and one who made the first of all; the last is for what the times should be.
-    for found, moved in zip(rows, (number >= 2, number >= 3), strict=True):
-        assert found[:4] == ([30, 30, 465, 60] if moved else [0, 0, 0, 0])
+    # 1 to 30 clicks, of a user each and one of all, an hour or a day apart.
+    for found, since, step_s in zip(rows, (2, 3), (3_600, 86_400), strict=True):
+        moved = [30, 30, 465, 60, 30 * 1_700_000_000 + 435 * step_s]
+        assert found == (moved if number >= since else [0, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize(

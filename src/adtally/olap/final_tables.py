@@ -151,9 +151,8 @@ class FinalTables:
     ) -> None:
         """Stage some rows of a partition of another table of the grain, of the published one if none is named."""
         source = f"{self._database}.{source}" if source else self._name(grain)
-        time = TABLES[grain].time
         bounds = {**parameters, "from_s": start_ms // 1000, "to_s": partition_end(grain, start_ms) // 1000}
-        within = f"{source} WHERE {time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}})"
+        within = f"{source} WHERE {between(grain)}"
         ((held, taken),) = self._connection.run(f"SELECT count(), countIf({which}) FROM {within}", bounds)
         if int(taken) and taken == held:
             # Links instead of copies.
@@ -161,7 +160,7 @@ class FinalTables:
             self._connection.run(f"ALTER TABLE {staging} ATTACH PARTITION {partition} FROM {source}")
             faultpoint.reach(f"olap.{grain}.linked")
         elif int(taken):
-            self._fill(grain, f"SELECT {_KEY.format(time=time)}, clicks, users FROM {within} AND {which}", bounds)
+            self._fill(grain, f"SELECT {columns_of(grain)} FROM {within} AND {which}", bounds)
 
     def _roll_up(self, source: Grain, grain: Grain, start_ms: int) -> Span:
         end_ms = span_after(grain, start_ms + 1)
@@ -193,8 +192,7 @@ class FinalTables:
         faultpoint.reach(f"olap.{grain}.staged")
 
     def _insert(self, table: str, grain: Grain, select: str, parameters: dict[str, Parameter]) -> None:
-        columns = f"{_KEY.format(time=TABLES[grain].time)}, clicks, users"
-        self._connection.run(f"INSERT INTO {table} ({columns}) {select}", parameters)
+        self._connection.run(f"INSERT INTO {table} ({columns_of(grain)}) {select}", parameters)
 
     def _put(self, grain: Grain, start_ms: int) -> None:
         """Put the staged partition, merged to one part, in the place of the published one; none if none is staged."""
@@ -224,15 +222,24 @@ class FinalTables:
 
     def _held(self, grain: Grain, start_ms: int, end_ms: int) -> dict[int, Span]:
         """Give by start, and in its order, the spans that have rows; both bounds are starts of spans."""
-        time = TABLES[grain].time
         rows = self._connection.run(
             f"SELECT toUInt32({_SPAN_START[grain]}) AS start_s, count(), sum(clicks) FROM {self._name(grain)} "
-            f"WHERE {time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}}) "
-            "GROUP BY start_s ORDER BY start_s",
+            f"WHERE {between(grain)} GROUP BY start_s ORDER BY start_s",
             {"from_s": start_ms // 1000, "to_s": end_ms // 1000},
         )
         found = (Span(grain, int(start_s) * 1000, int(count), int(events)) for start_s, count, events in rows)
         return {span.start_ms: span for span in found}
+
+
+def columns_of(grain: Grain) -> str:
+    """Give the columns of a final table, in the order of its key."""
+    return f"{_KEY.format(time=TABLES[grain].time)}, clicks, users"
+
+
+def between(grain: Grain) -> str:
+    """Give the condition that a row's time lies in [from_s, to_s), which are parameters."""
+    time = TABLES[grain].time
+    return f"{time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}})"
 
 
 def partition_starts(connection: Statements, database: str, table: str) -> set[int]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 
-from adtally.errors import DataFolderError
+from adtally.errors import DataFolderError, StoreUnavailableError
 from adtally.faultpoint import reach
 from adtally.olap.cells import partition_end, partition_of
 from adtally.olap.clickhouse_sql import TABLES, Parameter
-from adtally.olap.final_tables import Statements, partition_literal, partition_starts
+from adtally.olap.final_tables import Statements, between, columns_of, partition_literal, partition_starts
 from adtally.olap.port import Grain
 
 SCHEMA_VERSION: Final = 6
@@ -46,7 +46,7 @@ def migrate(connection: Statements, database: str, where: str) -> int:
                 connection.run(_repeatable(statement))
                 reach("olap.migration_statement")
             for grain, old in _MOVED.get(version, {}).items():
-                _move(connection, database, grain, old)
+                _move(connection, database, where, grain, old)
             connection.run(f"INSERT INTO {database}.migration (version) SELECT {version}")
     if at < SCHEMA_VERSION:
         # Of who died over it. Another process that still copies fails, and finds that all was done.
@@ -55,24 +55,23 @@ def migrate(connection: Statements, database: str, where: str) -> int:
     return SCHEMA_VERSION
 
 
-def _move(connection: Statements, database: str, grain: Grain, old: str) -> None:
+def _move(connection: Statements, database: str, where: str, grain: Grain, old: str) -> None:
     """Put all rows of a table into the grain's, partition by partition; to be repeated, and beside other processes.
 
     One that is slow may put an hour back that another process's reconciler has published meanwhile: its daily look at
-    the sums in the ledger finds that.
+    the sums in the ledger finds that. Raises StoreUnavailableError if others always come between.
     """
-    table, time = TABLES[grain].name, TABLES[grain].time
+    table, columns = TABLES[grain].name, columns_of(grain)
     if not _tables(connection, database, old):
         return
     starts_ms = sorted({partition_of(grain, start_ms) for start_ms in partition_starts(connection, database, old)})
-    columns = f"advertiser_id, ad_id, {time}, device, outcome, campaign_id, clicks, users"
     copy = f"{database}.{table}{_COPY}{secrets.token_hex(8)}"
     # Staging tables have no replicas.
     connection.run(f"CREATE TABLE {copy} AS {database}.{table}_staging")
     for start_ms in starts_ms:
         partition = partition_literal(grain, start_ms)
         connection.run(f"TRUNCATE TABLE {copy}")
-        within = f"WHERE {time} >= toDateTime({{from_s:UInt32}}) AND {time} < toDateTime({{to_s:UInt32}})"
+        within = f"WHERE {between(grain)}"
         bounds: dict[str, Parameter] = {"from_s": start_ms // 1000, "to_s": partition_end(grain, start_ms) // 1000}
         connection.run(
             f"INSERT INTO {copy} ({columns}) SELECT {columns} FROM {database}.{old} {within} SETTINGS {_BLOCKS}", bounds
@@ -85,6 +84,8 @@ def _move(connection: Statements, database: str, grain: Grain, old: str) -> None
             # Of two processes that replace it at the same instant, server 18.16 keeps the rows of both.
             if connection.run(f"SELECT count() FROM {database}.{table} {within}", bounds) == rows:
                 break
+        else:
+            raise StoreUnavailableError(f"{where}: other processes keep moving {old}: start again")
         reach("olap.migration_statement")
     connection.run(f"DROP TABLE {copy}")
 
